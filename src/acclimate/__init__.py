@@ -1,0 +1,1 @@
+"""acclimate adapts a general multimodal LLM to a domain, with evidence."""

@@ -1,0 +1,1 @@
+"""Room 4: pairs and judged triplets to training conversations."""

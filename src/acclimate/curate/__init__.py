@@ -1,0 +1,1 @@
+"""Room 3: triplets to judged triplets."""

@@ -1,0 +1,1 @@
+"""Evaluation: benchmarks as data, image conditions, answer extraction, scorers; the door is `stage`."""

@@ -1,0 +1,179 @@
+"""The door of the evaluation room: items and an engine in, predictions out; predictions in, scores out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from acclimate.artifacts import ReplyLog
+from acclimate.engines.ask import ask
+from acclimate.engines.protocol import Engine, Message, Request, Sampling
+from acclimate.errors import BenchmarkError
+from acclimate.evaluate.benchmark import MAX_TOKENS_BY_KIND
+from acclimate.evaluate.conditions import Condition, ItemKey, shown_images
+from acclimate.evaluate.scorers import primary_scorer, scorers_for
+from acclimate.files import ImageStore
+from acclimate.records import ImageRef, Item, Prediction, Score
+
+VERSION = 1
+"""Rises when the same config and inputs come to give other predictions or scores."""
+
+
+class EvaluateConfig(BaseModel):
+    """What is asked, and under which conditions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    benchmarks: tuple[str, ...] = ()
+    """YAML files; none means that held-out captions and tasks are scored."""
+    conditions: tuple[Condition, ...] = ("original", "mismatch", "blank")
+    """What stands beside the question: its own picture, another question's, a grey one."""
+    seed: int = 0
+    """Of the mismatch donors; the intervals have their own in the report."""
+    limit: int | None = Field(default=None, ge=1)
+    """Rows per benchmark, for tests only; every output says so."""
+    max_tokens: Mapping[str, int] = Field(default_factory=dict)
+    """Longest reply per score row (`vqa_rad_open`), where the benchmark's own length is not wanted."""
+    caption_question: str = "Describe the image."
+    """Asked of held-out pictures where there is no benchmark."""
+    caption_max_tokens: int = Field(default=96, ge=1)
+    """Longest caption asked for, in tokens."""
+
+
+def predict(
+    items: Sequence[Item],
+    engine: Engine,
+    config: EvaluateConfig,
+    *,
+    model: str,
+    store: ImageStore,
+    log: ReplyLog | None,
+    max_tokens_by_benchmark: Mapping[str, int] | None = None,
+) -> Iterator[Prediction]:
+    """Yield one prediction per condition and item, conditions outermost, items in the given order.
+
+    Args:
+        items: of any number of benchmarks; (benchmark, id) is unique.
+        engine: asked greedily, zero-shot: one user turn with the picture before the question.
+        config: which conditions.
+        model: the model's role in the run, `base` or `adapted`; it changes no prompt and no donor.
+        store: the grey pictures are put there.
+        log: replays replies of an earlier, interrupted run.
+        max_tokens_by_benchmark: longest replies that the benchmarks themselves ask for; the config's win.
+
+    Raises:
+        BenchmarkError: an item stands twice, or `mismatch` is impossible for one of the benchmarks.
+    """
+    _item_by_key(items)
+    lengths = {**(max_tokens_by_benchmark or {}), **config.max_tokens}
+    # All pictures are chosen before the first question is asked: an impossible condition costs nothing.
+    shown = {
+        each: shown_images(items, each, seed=config.seed, store=store)
+        for each in dict.fromkeys(config.conditions)
+    }
+    asked: dict[str, tuple[Item, str, ImageRef | None]] = {}
+
+    def requests() -> Iterator[Request]:
+        for condition, images in shown.items():
+            for item in items:
+                image = images[item.benchmark, item.id]
+                request = _request(item, condition, image, lengths)
+                asked[request.id] = (item, condition, image)
+                yield request
+
+    for request, reply in ask(engine, requests(), log):
+        item, condition, image = asked.pop(request.id)
+        yield Prediction(
+            item_id=item.id,
+            benchmark=item.benchmark,
+            model=model,
+            condition=condition,
+            image=image,
+            text=reply.text,
+            finish_reason=reply.finish_reason,
+        )
+
+
+def _request(item: Item, condition: str, image: ImageRef | None, lengths: Mapping[str, int]) -> Request:
+    max_tokens = lengths.get(item.benchmark, MAX_TOKENS_BY_KIND[item.kind])
+    message = Message("user", item.question, () if image is None else (image,))
+    return Request(
+        id=f"{item.benchmark}/{item.id}/{condition}",
+        messages=(message,),
+        sampling=Sampling(max_tokens=max_tokens),
+    )
+
+
+def score(items: Sequence[Item], predictions: Iterable[Prediction]) -> Iterator[Score]:
+    """Yield every scorer's mark of every prediction, in the order of the predictions.
+
+    Raises:
+        BenchmarkError: a prediction has no item, stands twice, or a model and condition answered
+            another set of a benchmark's items than the others did. Then nothing was missed in silence.
+    """
+    item_by_key = _item_by_key(items)
+    answered: dict[tuple[str, str], set[ItemKey]] = defaultdict(set)
+    for prediction in predictions:
+        key = (prediction.benchmark, prediction.item_id)
+        where = f"{prediction.benchmark}/{prediction.item_id} ({prediction.model}, {prediction.condition})"
+        if key not in item_by_key:
+            raise BenchmarkError(
+                f"the prediction {where} belongs to no item; build predictions and items together"
+            )
+        if key in answered[prediction.model, prediction.condition]:
+            raise BenchmarkError(f"the prediction {where} stands twice; build the predictions again")
+        answered[prediction.model, prediction.condition].add(key)
+        yield from _scores(item_by_key[key], prediction)
+    for (model, condition), keys in answered.items():
+        if keys != item_by_key.keys():
+            missing = sorted(item_by_key.keys() - keys)
+            raise BenchmarkError(
+                f"{model} under {condition} answered {len(keys)} of {len(item_by_key)} items; "
+                f"the first missing one is {'/'.join(missing[0])}; build the predictions again"
+            )
+
+
+def _scores(item: Item, prediction: Prediction) -> Iterator[Score]:
+    for scorer in scorers_for(item.kind, item.stratum):
+        mark = scorer.mark(item, prediction.text)
+        if mark.value is not None:
+            yield Score(
+                item_id=item.id,
+                benchmark=item.benchmark,
+                model=prediction.model,
+                condition=prediction.condition,
+                scorer=scorer.name,
+                value=mark.value,
+                parsed=mark.parsed,
+                reason=mark.reason,
+                cluster=item.cluster,
+            )
+
+
+def primary_by_benchmark(items: Iterable[Item]) -> Mapping[str, str]:
+    """Return the name of each benchmark's primary scorer.
+
+    Raises:
+        BenchmarkError: items of several kinds stand under one benchmark's name.
+    """
+    primary: dict[str, str] = {}
+    for item in items:
+        name = primary_scorer(item.kind, item.stratum)
+        if primary.setdefault(item.benchmark, name) != name:
+            raise BenchmarkError(
+                f"benchmark {item.benchmark} mixes kinds of questions; give each kind its own name"
+            )
+    return primary
+
+
+def _item_by_key(items: Iterable[Item]) -> Mapping[ItemKey, Item]:
+    by_key: dict[ItemKey, Item] = {}
+    for item in items:
+        key = (item.benchmark, item.id)
+        if key in by_key:
+            raise BenchmarkError(
+                f"benchmark {item.benchmark} has the item {item.id} twice; "
+                "two benchmark files must not share a name"
+            )
+        by_key[key] = item
+    return by_key

@@ -1,0 +1,147 @@
+"""The demo: writes the world's files and a recipe, runs the whole line on them, and audits the result."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from acclimate.files import read_records, write_text
+from acclimate.lab.audit import audit_table, synthesis_audit
+from acclimate.lab.render import write_once, write_world
+from acclimate.lab.world import VERSION
+from acclimate.pipeline import Line, Progress
+from acclimate.recipe import load_recipe
+from acclimate.records import Item, Score
+from acclimate.report.measure import measure
+
+WEIGHTS = Path(__file__).parent / "weights"
+GENERAL_MLLM = WEIGHTS / "general-mllm"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of the world the demo uses."""
+
+    seeds: int = 4000
+    pairs: int = 1600
+    questions: int = 150
+
+
+def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
+    """Return the demo's recipe; every path is relative to the folder, the shipped model apart."""
+    model = os.path.relpath(GENERAL_MLLM, folder)
+    kinds = ("closed", "open", "choice", "multi_label")
+    return {
+        "name": f"lab demo: {domain}",
+        "run_dir": "run",
+        "ingest": {"source": "world/pairs/pairs.json", "image_root": "world/pairs/images", "licence": "Apache-2.0"},
+        "synthesizer": {
+            "model": model,
+            "seeds": {"source": "world/seeds/seeds.json", "image_root": "world/seeds/images"},
+            "seed": seed,
+            "train": {
+                "epochs": 1,
+                "batch_size": 32,
+                "learning_rate": 1e-3,
+                "max_tokens": 512,
+                "seed": seed,
+                "execution": {"micro_batch": 32},
+            },
+        },
+        "synthesize": {"temperature": 0.7, "max_tokens": 160, "seed": seed},
+        "curate": {},
+        "compose": {"seed": seed},
+        "train": {
+            "model": model,
+            "epochs": 4,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.0,
+            "max_tokens": 512,
+            "seed": seed,
+            "execution": {"micro_batch": 32},
+        },
+        "evaluate": {
+            "benchmarks": [f"world/benchmarks/{domain}_{kind}.yaml" for kind in kinds],
+            "seed": seed,
+        },
+        "report": {"title": f"Lab demo: {domain}", "seed": seed},
+    }
+
+
+def write_demo(folder: Path, *, domain: str, seed: int, sizes: Sizes) -> Path:
+    """Write the world's files and `recipe.yaml`; return the recipe's path."""
+    tag = f"{VERSION} {domain} {seed} {sizes}\n"
+    write_once(
+        folder / "world",
+        tag,
+        lambda out: write_world(
+            out, domain, n_seeds=sizes.seeds, n_pairs=sizes.pairs, n_questions=sizes.questions, seed=seed
+        ),
+    )
+    path = folder / "recipe.yaml"
+    write_text(path, yaml.safe_dump(demo_recipe(folder, domain, seed), sort_keys=False))
+    return path
+
+
+def run_demo(
+    folder: Path,
+    *,
+    domain: str = "cells",
+    seed: int = 0,
+    sizes: Sizes | None = None,
+    control: bool = False,
+    overrides: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Run the whole line on the lab and return its numbers, fractions 0 to 1.
+
+    Args:
+        control: also train a model on the same conversations with the pictures shuffled among pairs, and
+            compare it.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe_path = write_demo(folder, domain=domain, seed=seed, sizes=sizes or Sizes())
+    line = Line(load_recipe(recipe_path, overrides), folder, progress=progress)
+    homes = line.build()
+    audit = synthesis_audit(homes, folder / "world" / "oracle" / "scenes.json")
+    summary = dict(line.report(audits=[audit_table(audit)]))
+    result: dict[str, object] = {**summary, "synthesis": audit}
+    if control:
+        result["control"] = _control(recipe_path, folder, homes, overrides, progress)
+    return result
+
+
+def _control(
+    recipe_path: Path,
+    folder: Path,
+    homes: Mapping[str, Path],
+    overrides: Sequence[str],
+    progress: Progress | None,
+) -> dict[str, object]:
+    """Train and score the control: same texts, pictures shuffled among pairs."""
+    recipe = load_recipe(recipe_path, [*overrides, "compose.pictures=shuffled"])
+    line = Line(recipe, folder, progress=progress)
+    other = line.build(["evaluate-adapted"])["evaluate-adapted"]
+    items = list(read_records(homes["items"] / "items.parquet", Item))
+    scores = [
+        *read_records(homes["evaluate-adapted"] / "scores.parquet", Score),
+        *(
+            Score(s.item_id, s.benchmark, "control", s.condition, s.scorer, s.value, s.parsed, s.reason, s.cluster)
+            for s in read_records(other / "scores.parquet", Score)
+        ),
+    ]
+    from acclimate.evaluate.stage import primary_by_benchmark  # noqa: PLC0415
+
+    found = {
+        each.key: each
+        for each in measure(scores, primary_by_benchmark(items), comparisons=(("adapted", "control"),))
+    }
+    gap = found["macro/adapted-control/original"]
+    return {
+        "macro": found["macro/control/original"].value,
+        "adapted_minus_control": {"value": gap.value, "low": gap.low, "high": gap.high},
+    }

@@ -1,0 +1,203 @@
+"""Writes the world as ordinary files: seed examples, image-caption pairs and benchmarks.
+
+The files are those that any user could bring; nothing downstream knows that a world made them. Which scene
+an image shows is written apart, to `oracle/scenes.json`, for the audit alone.
+"""
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acclimate.lab.documents import draw_task, scene_of
+from acclimate.lab.draw import draw, png
+from acclimate.lab.language import CHOICE_KINDS, Asker, Task, caption
+from acclimate.lab.world import DOMAINS, Domain, Scene, Subject, coined_lexicon, sample_scene
+
+CAPTION_REQUESTS = ("Describe the image.", "What does the image show?", "Write a caption for the image.")
+_OPEN_KINDS = ("object", "colour", "mark", "reverse", "rule")
+SEED_NOISE = (0.04, 0.08)
+"""How often the precise and the informative annotator of the seed data err, each on its own."""
+
+
+def _json(path: Path, value: Any) -> None:  # noqa: ANN401
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def scene_text(scene: Scene) -> str:
+    """Return the scene as its key; `scene_from` reads it back."""
+    return scene.key
+
+
+def scene_from(text: str) -> Scene:
+    """Return the scene of a key."""
+    domain, *subjects = text.split("|")
+    return Scene(domain, tuple(Subject(*map(int, each.split("."))) for each in subjects))
+
+
+class _Images:
+    """Writes pictures under a folder and remembers which scene each shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scenes: dict[str, str] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, scene: Scene, name: str) -> str:
+        data = png(draw(scene, name))
+        (self.folder / f"{name}.png").write_bytes(data)
+        self.scenes[hashlib.sha256(data).hexdigest()] = scene_text(scene)
+        return f"{name}.png"
+
+
+def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
+    """Return the seed example with this number: a general scene, a caption and a task about it.
+
+    More than half speak of the scene in invented words and ask only what the caption says: from them the
+    synthesizer learns to copy. The others use everyday words and ask what the picture shows.
+    """
+    rng = random.Random(f"seed-data/{seed}/{index}")
+    scene = scene_of(rng.randrange(10**9), test=False)
+    coined = rng.random() < 0.65
+    lexicon = coined_lexicon(DOMAINS[scene.domain], rng) if coined else DOMAINS[scene.domain].lexicon
+    text, stated = caption(scene, lexicon, rng)
+    precise_noise, informative_noise = SEED_NOISE
+    asker = Asker(
+        scene,
+        lexicon,
+        rng,
+        stated=stated if coined else None,
+        precise_noise=precise_noise,
+        informative_noise=informative_noise,
+    )
+    return scene, text, draw_task(asker, rng, choice_rate=0.2)
+
+
+def write_seeds(out: Path, n: int, seed: int) -> None:
+    """Write `seeds.json` and its images: pair, instruction, precise and informative answer."""
+    images, rows = _Images(out / "images"), []
+    for index in range(n):
+        scene, text, task = seed_example(index, seed)
+        rows.append(
+            {
+                "id": f"seed-{index:05d}",
+                "image": images.add(scene, f"seed-{seed}-{index:05d}"),
+                "caption": text,
+                "instruction": task.question,
+                "precise": task.precise,
+                "informative": task.informative,
+            }
+        )
+    _json(out / "seeds.json", rows)
+
+
+def write_pairs(out: Path, domain: Domain, n: int, seed: int) -> dict[str, str]:
+    """Write `pairs.json` (LLaVA's form) and its images; return the scenes by image hash."""
+    images, rows = _Images(out / "images"), []
+    for index in range(n):
+        scene = sample_scene(domain, f"pairs/{seed}/{index}", test=False)
+        rng = random.Random(f"pair/{domain.key}/{seed}/{index}")
+        text, _ = caption(scene, domain.lexicon, rng)
+        rows.append(
+            {
+                "id": f"{domain.key}-{index:05d}",
+                "image": images.add(scene, f"{domain.key}-{seed}-{index:05d}"),
+                "conversations": [
+                    {"from": "human", "value": f"<image>\n{rng.choice(CAPTION_REQUESTS)}"},
+                    {"from": "gpt", "value": text},
+                ],
+            }
+        )
+    _json(out / "pairs.json", rows)
+    return images.scenes
+
+
+def _asked(scene: Scene, lexicon_of: Domain, rng: random.Random, kind: str) -> Task | None:
+    asker = Asker(scene, lexicon_of.lexicon, rng)
+    if kind == "closed":
+        return asker.task("exist")
+    if kind == "open":
+        return asker.task(rng.choice(_OPEN_KINDS))
+    if kind == "choice":
+        return asker.choice(rng.choice([k for k in CHOICE_KINDS if k != "where"]))
+    return asker.task("list")
+
+
+def _benchmark_rows(domain: Domain, kind: str, images: _Images, n: int, seed: int) -> Iterator[dict[str, object]]:
+    for index in range(n):
+        scene = sample_scene(domain, f"benchmark/{seed}/{index}", test=True)
+        name = images.add(scene, f"{domain.key}-test-{seed}-{index:04d}")
+        rng = random.Random(f"benchmark/{domain.key}/{kind}/{seed}/{index}")
+        while (task := _asked(scene, domain, rng, kind)) is None:
+            continue
+        row: dict[str, object] = {
+            "id": f"{domain.key}-{kind}-{index:04d}",
+            "image": name,
+            "question": task.question.split("\nThe choices are:")[0],
+            "answer": task.precise,
+        }
+        if kind == "choice":
+            row["choices"] = list(task.choices)
+        elif kind == "multi_label":
+            row["answer"] = task.precise.split(", ")
+        yield row
+
+
+CHANCE = {"closed": 0.5, "choice": 0.28, "open": 0.0, "multi_label": 0.0}
+MAX_TOKENS = {"closed": 96, "open": 64, "choice": 64, "multi_label": 64}
+
+
+def write_benchmarks(out: Path, domain: Domain, n: int, seed: int) -> dict[str, str]:
+    """Write four question sets of the domain (closed, open, choice, multi_label), `n` questions each.
+
+    Returns:
+        The scenes by image hash. No scene here occurs among the pairs.
+    """
+    images = _Images(out / "images")
+    for kind in ("closed", "open", "choice", "multi_label"):
+        name = f"{domain.key}_{kind}"
+        rows = list(_benchmark_rows(domain, kind, images, n, seed))
+        _json(out / f"{name}.json", rows)
+        spec: dict[str, object] = {
+            "name": name,
+            "version": 1,
+            "file": f"{name}.json",
+            "image_root": "images",
+            "columns": {"id": "id", "image": "image", "question": "question", "answer": "answer"},
+            "kind": kind,
+            "chance": CHANCE[kind],
+            "max_tokens": MAX_TOKENS[kind],
+            "licence": "Apache-2.0",
+            "citation": "acclimate lab world, rendered with an oracle",
+        }
+        if kind == "choice":
+            spec["columns"] = {**dict(spec["columns"]), "choices": "choices"}  # type: ignore[call-overload]
+        if kind == "multi_label":
+            spec["labels"] = list(domain.lexicon.forms)
+        (out / f"{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    return images.scenes
+
+
+def write_once(folder: Path, tag: str, write: Callable[[Path], None]) -> None:
+    """Fill the folder by `write` unless it already holds what `tag` names; a crash leaves no half folder."""
+    mark = folder / "rendered.txt"
+    if mark.exists() and mark.read_text() == tag:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.unlink(missing_ok=True)
+    write(folder)
+    mark.write_text(tag)
+
+
+def write_world(folder: Path, domain_key: str, *, n_seeds: int, n_pairs: int, n_questions: int, seed: int) -> None:
+    """Write seed data, pairs, benchmarks and the oracle's scenes of one target domain."""
+    domain = DOMAINS[domain_key]
+    write_seeds(folder / "seeds", n_seeds, seed)
+    scenes = write_pairs(folder / "pairs", domain, n_pairs, seed)
+    scenes |= write_benchmarks(folder / "benchmarks", domain, n_questions, seed)
+    _json(folder / "oracle" / "scenes.json", scenes)

@@ -1,0 +1,188 @@
+"""The user's recipe: one YAML file, one strict model per room, dotted overrides.
+
+What decides a result stands in the rooms' models; how it is run stands in their `execution` parts and never
+changes an identity. Relative paths count from the recipe's folder.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from acclimate.compose.stage import ComposeConfig
+from acclimate.curate.stage import CurateConfig
+from acclimate.errors import RecipeError
+from acclimate.evaluate.stage import EvaluateConfig
+from acclimate.files import JSON
+from acclimate.ingest.seeds import SeedConfig
+from acclimate.ingest.stage import IngestConfig
+from acclimate.report.stage import ReportConfig
+from acclimate.synthesize.stage import SynthesizeConfig
+from acclimate.train.stage import TrainConfig
+
+
+class SynthesizerTraining(TrainConfig):
+    """As `train`, with the synthesizer's mask."""
+
+    mask: Any = "continuation"
+    epochs: int = Field(default=2, ge=1)
+    learning_rate: float = Field(default=2e-5, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_ratio: float = Field(default=0.03, ge=0, le=1)
+
+
+class SynthesizerConfig(BaseModel):
+    """How this recipe's own synthesizer is tuned; left out where `synthesize.model` names a tuned one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """Folder of the checkpoint that is tuned."""
+    seeds: SeedConfig
+    """The worked examples it learns from."""
+    blank_images: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of the examples whose picture is replaced by a blank one, chosen by record id."""
+    seed: int = 0
+    """Of the choice of blanks and of the answers' order."""
+    train: SynthesizerTraining = SynthesizerTraining()
+
+
+class TrainRecipe(TrainConfig):
+    """How the model is post-trained."""
+
+    model: str
+    """Folder of the checkpoint that is adapted."""
+
+
+class Recipe(BaseModel):
+    """Everything one run does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "run"
+    """Shown in the report."""
+    run_dir: str = "run"
+    """Folder of artifacts, images and the report; execution, never identity."""
+    ingest: IngestConfig
+    synthesizer: SynthesizerConfig | None = None
+    synthesize: SynthesizeConfig = SynthesizeConfig()
+    curate: CurateConfig = CurateConfig()
+    compose: ComposeConfig = ComposeConfig()
+    train: TrainRecipe
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+    limit: int | None = Field(default=None, ge=1)
+    """Use only so many rows of every input; every output is then marked as a test."""
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides of the form `key.sub=value` (values are YAML).
+
+    Raises:
+        RecipeError: the file is missing or not YAML, a key is unknown (the nearest known one is named), or a
+            value is not allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise RecipeError(f"There is no recipe at {path}; `acclimate init FOLDER` writes one.") from error
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not a recipe: a YAML text file is needed.") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path} is not a recipe: it must hold keys such as `ingest:` and `train:`.")
+    for each in overrides:
+        _override(data, each)
+    return validated(data, str(path))
+
+
+def validated(data: dict[str, Any], where: str) -> Recipe:
+    """Return the recipe of plain data, or raise RecipeError with every fault in one paragraph."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        faults = [_fault(each) for each in error.errors()]
+        raise RecipeError(f"{where}: " + "; ".join(faults) + ".") from error
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    key, found, value = text.partition("=")
+    if not found or not key:
+        raise RecipeError(f"{text!r} is not an override; write key.sub=value, for instance train.epochs=2.")
+    *parents, last = key.split(".")
+    level = data
+    for part in parents:
+        below = level.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise RecipeError(f"{text!r}: {part} is a value in the recipe and has nothing below it.")
+        level = below
+    try:
+        level[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{text!r}: the value is not valid YAML.") from error
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = Recipe
+    for part in location:
+        field = model.model_fields.get(str(part)) if model else None
+        if field is None:
+            return None
+        options = [field.annotation, *get_args(field.annotation)]
+        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return model
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name in model.model_fields:
+        keys.append(prefix + name)
+        below = _model_at(tuple((prefix + name).split(".")))
+        if below is not None:
+            keys += _known_keys(below, f"{prefix}{name}.")
+    return keys
+
+
+def _fault(error: Any) -> str:  # noqa: ANN401
+    location: tuple[int | str, ...] = error["loc"]
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        model = _model_at(location[:-1])
+        names = list(model.model_fields) if model else []
+        near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+        if near:
+            return f"unknown key {key!r}; did you mean {'.'.join([*map(str, location[:-1]), near[0]])!r}?"
+        same = [known for known in _known_keys(Recipe) if known.split(".")[-1] == str(location[-1])]
+        if same:
+            return f"unknown key {key!r}; did you mean {same[0]!r}?"
+        return f"unknown key {key!r}; known here: {', '.join(sorted(names))}"
+    if error["type"] == "missing":
+        return f"the key {key!r} is missing"
+    return f"{key}: {error['msg']}"
+
+
+def identity(config: BaseModel, *without: str) -> dict[str, JSON]:
+    """Return a room's config as plain data, without its `execution` parts and the named keys."""
+
+    def stripped(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, dict):
+            return {k: stripped(v) for k, v in value.items() if k not in ("execution", *without)}
+        return [stripped(each) for each in value] if isinstance(value, list) else value
+
+    result: dict[str, JSON] = stripped(config.model_dump(mode="json"))
+    return result
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return the recipe with every value spelled out, as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+

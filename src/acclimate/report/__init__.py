@@ -1,0 +1,1 @@
+"""Reports: statistics, measurements, figures and pages; the door is `stage`."""

@@ -1,0 +1,1 @@
+"""The training room: conversations in, a checkpoint folder out; its door is `stage.train`."""

@@ -1,0 +1,207 @@
+"""The training room's door: conversations in, a complete plain checkpoint out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from acclimate.files import ImageStore
+from acclimate.records import Conversation, Rejection
+from acclimate.train.masks import MaskMode
+
+VERSION = 1
+"""Rises when the same inputs give another checkpoint."""
+
+Group = Literal["vision", "projector", "language"]
+Progress = Callable[[int, int, float], None]
+"""Called after every step with its number, the number of steps, and its loss."""
+
+
+class Lora(BaseModel):
+    """Low-rank adaptation; read only where `method` is `lora`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of each update."""
+    alpha: int = Field(default=32, ge=1)
+    """The update is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """On the input of each update, 0 to 1."""
+    targets: tuple[Group, ...] = ("language",)
+    """Module groups whose linear layers get an update; the output head never does."""
+    save_adapter: bool = False
+    """Whether `adapter/` is kept beside the merged checkpoint."""
+
+
+class TrainExecution(BaseModel):
+    """How the training is run: no part of what it is. Never enters a fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    micro_batch: int = Field(default=16, ge=1)
+    """Conversations per forward pass; a step accumulates as many passes as its batch needs."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that prepare batches; 0 prepares them in the training process."""
+    device: str = "auto"
+    """`auto` (cuda where there is one), `cpu` or `cuda`."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; None leaves PyTorch's choice. Weights are repeatable for one and the same number."""
+    row_cache_mb: int = Field(default=2048, ge=0)
+    """Encoded rows are kept in memory up to this size and encoded anew beyond it."""
+
+
+class TrainConfig(BaseModel):
+    """What is trained and how. Everything but `execution` decides the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mask: MaskMode = "responses"
+    """`responses` for post-training, `continuation` for the synthesizer."""
+    method: Literal["full", "lora"] = "full"
+    """Train the weights themselves, or low-rank updates that are merged into them at the end."""
+    lora: Lora = Lora()
+    """Settings of `lora`."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the conversations."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Ends the run early, learning-rate schedule included."""
+    batch_size: int = Field(default=128, ge=1)
+    """Conversations per optimizer step."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Peak learning rate of the language model, and of the other groups unless they name their own."""
+    vision_learning_rate: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the vision tower; None takes `learning_rate`."""
+    projector_learning_rate: float | None = Field(default=None, gt=0)
+    """Peak learning rate of the projector; None takes `learning_rate`."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """AdamW's decoupled decay; norms, biases and other vectors have none."""
+    warmup_ratio: float = Field(default=0.1, ge=0, le=1)
+    """Fraction of the steps over which the learning rate rises."""
+    max_tokens: int = Field(default=6144, ge=1)
+    """Longer conversations are rejected, never cut; image tokens count."""
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    seed: int = 0
+    """Decides the order of conversations and the start of LoRA updates."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Precision of the forward pass; the weights are kept in fp32 while training."""
+    freeze: tuple[Group, ...] = ()
+    """Module groups that stay as they are."""
+    save_every: int = Field(default=50, ge=1)
+    """Steps between checkpoints: at most so many are done again after a crash."""
+    check_reload: bool = True
+    """Whether a fresh process must load the saved checkpoint and give the same logits."""
+    licence: str | None = None
+    """Licence of the result for its card; None writes `not derived`."""
+    execution: TrainExecution = TrainExecution()
+    """How it is run."""
+
+    def learning_rate_of(self, group: Group) -> float:
+        """Return the peak learning rate of a module group."""
+        own = {"vision": self.vision_learning_rate, "projector": self.projector_learning_rate}.get(group)
+        return self.learning_rate if own is None else own
+
+
+@dataclass(frozen=True, slots=True)
+class LossRow:
+    """One optimizer step in the loss log."""
+
+    step: int
+    """From 1."""
+    epoch: float
+    """Epochs done after the step."""
+    loss: float
+    """Mean over the step's trained tokens, in nats, before the update."""
+    learning_rate: float
+    """Of the language model in this step."""
+    tokens: int
+    """Trained tokens in the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """What a training came to; the checkpoint itself is in `out`."""
+
+    rejections: tuple[Rejection, ...]
+    """In the order of the conversations."""
+    losses: tuple[LossRow, ...]
+    trained: tuple[str, ...]
+    """Ids of the conversations that were trained on; with the rejections, every id once."""
+    trained_tokens: int
+    """Trained tokens over all steps."""
+    total_tokens: int
+    """Tokens over all steps, prompts and image tokens included, padding not."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """One module group of a plan."""
+
+    group: Group
+    parameters: int
+    trainable: int
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """What a training would do, for a dry run."""
+
+    groups: tuple[GroupPlan, ...]
+    steps: int
+    tokens: int | None
+    """Tokens over all steps; None where the length of conversations is not known."""
+
+
+def plan(
+    config: TrainConfig, *, model: Path, n_conversations: int, tokens_per_conversation: float | None = None
+) -> TrainPlan:
+    """Return what `train` would do, without loading weights.
+
+    Raises:
+        EngineError: `model` is not a checkpoint.
+        TrainError: everything is frozen.
+    """
+    from acclimate.train.parameters import plan_training
+
+    return plan_training(config, model, n_conversations, tokens_per_conversation)
+
+
+def train(
+    conversations: Sequence[Conversation],
+    config: TrainConfig,
+    *,
+    model: Path,
+    store: ImageStore,
+    out: Path,
+    work: Path,
+    on_progress: Progress | None = None,
+) -> TrainOutcome:
+    """Train a checkpoint on conversations and save the result as a plain checkpoint.
+
+    The same call after a crash goes on from the last complete checkpoint in `work` and ends with the same
+    bytes in `out`.
+
+    Args:
+        conversations: ids are unique. Every one is trained on or rejected, with reason `too_long`,
+            `nothing_to_learn`, `image_unreadable` or `not_renderable`.
+        config: see there.
+        model: the checkpoint to start from; it is not changed.
+        store: where the images are.
+        out: receives weights, configuration, processor, `vision_policy.json` and a card.
+        work: keeps checkpoints between calls.
+        on_progress: called after every step.
+
+    Raises:
+        TrainError: nothing can be learned from the conversations, the model cannot be trained, the loss is
+            not finite, or the saved checkpoint does not answer as the trained model does.
+        EngineError: `model` is not a checkpoint this package can load.
+    """
+    from acclimate.train.run import run_training
+
+    return run_training(
+        conversations, config, model=model, store=store, out=out, work=work, on_progress=on_progress
+    )
