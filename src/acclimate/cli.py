@@ -8,6 +8,10 @@ import json
 import logging
 import os
 import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-lab_app = typer.Typer(help="The embedded world: render it, pretrain its models, check them.", no_args_is_help=True)
+lab_app = typer.Typer(
+    help="The embedded world: render it, pretrain its models, check them.", no_args_is_help=True
+)
 app.add_typer(lab_app, name="lab")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
@@ -29,21 +35,30 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Values that replace the recipe's.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it takes; do nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done and what it takes; do nothing.")
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Use only so many rows; the output is marked as a test.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking, however long it takes.")]
-Rehash = Annotated[bool, typer.Option("--rehash", help="Read every input file anew instead of trusting the cache.")]
+Rehash = Annotated[
+    bool, typer.Option("--rehash", help="Read every input file anew instead of trusting the cache.")
+]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a recipe.")]
 
 _HOUR_S = 3600
+_INTERRUPTED = 130
 
 
 def _console(*, quiet: bool = False) -> Any:  # noqa: ANN401
     from rich.console import Console
 
     return Console(stderr=True, quiet=quiet)
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 def _print_json(value: object) -> None:
@@ -58,7 +73,9 @@ def _load(path: Path, overrides: list[str] | None, limit: int | None) -> tuple[A
 
 
 def _machine() -> str:
-    return f"{os.cpu_count()} CPU cores; device and dtype are chosen when a model is opened (see `acclimate doctor`)"
+    return (
+        f"{os.cpu_count()} CPU cores; device and dtype are chosen when a model is opened (`acclimate doctor`)"
+    )
 
 
 def _plan_text(rows: list[Any]) -> str:
@@ -68,8 +85,29 @@ def _plan_text(rows: list[Any]) -> str:
         time = "" if row.finished else f"{row.seconds:,.0f} s"
         disk = "" if row.finished else f"{row.disk_bytes / 1e6:,.1f} MB"
         lines.append(f"{row.step:<20}{state:<10}{row.work:<38}{row.tokens:>12,}{time:>10}{disk:>10}")
-    lines.append("Estimates: tokens and disk are upper bounds, times are rough (docs/recipes.md says how they are made).")
+    lines.append(
+        "Tokens and disk are upper bounds, times are rough (docs/recipes.md says how they are estimated)."
+    )
     return "\n".join(lines)
+
+
+@contextmanager
+def _untouched(root: Path) -> Iterator[Path | None]:
+    """Give a look-only plan a folder of its own for hashes and pictures, unless the run folder is there."""
+    if (root / "hashes").is_dir():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
+        yield Path(scratch)
+
+
+def _show_plan(rows: list[Any], *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        _print_json({"plan": [asdict(row) for row in rows], "machine": _machine()})
+    else:
+        sys.stdout.write(_plan_text(rows) + "\n")
 
 
 def _execute(
@@ -85,40 +123,31 @@ def _execute(
     report: bool = False,
 ) -> None:
     """Build the named steps of a recipe (all and the report, where asked) and say what came of it."""
-    from dataclasses import asdict
-
-    from acclimate.console import Display, log_to
+    from acclimate.console import Display, backstage
     from acclimate.estimate import estimate
+    from acclimate.inspection import status
     from acclimate.pipeline import Line
 
     recipe, base = _load(path, overrides, limit)
-    console = _console(quiet=as_json)
-    plain = Line(recipe, base, rehash=rehash)
     if dry_run:
-        rows = estimate(plain)
-        if as_json:
-            _print_json({"plan": [asdict(row) for row in rows], "machine": _machine()})
-        else:
-            sys.stdout.write(_plan_text(rows) + "\n")
+        with _untouched((base / str(recipe.run_dir)).resolve()) as scratch:
+            _show_plan(estimate(Line(recipe, base, rehash=rehash, scratch=scratch)), as_json=as_json)
         return
-    _confirm(plain, console, steps, yes=yes)
-    log_to(plain.root / "run.log")
-    with Display(console) as display:
-        plain.progress = display
-        if report:
-            summary = plain.report()
-        else:
-            plain.build(steps)
-    status = _status(plain.root)
+    line = Line(recipe, base, rehash=rehash)
+    _confirm(line, _console(quiet=as_json), steps, yes=yes)
+    with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
+        line.place.progress = display
+        homes = line.build(None if report else steps)
+        summary = line.report(homes) if report else {}
+        if recipe.limit:
+            console.print("Test only: this run used a limit on its rows.", style="yellow")
+    run_status = status(line.root)
     if as_json:
-        _print_json({**(summary if report else {}), "rooms": status["rooms"]})
+        _print_json({**summary, "limit": recipe.limit, "rooms": run_status["rooms"]})
         return
-    if limit or recipe.limit:
-        console.print("Test only: this run used a limit on its rows.", style="yellow")
-    wanted = steps or list(plain.steps)
-    sys.stdout.write(_status_text(status, wanted) + "\n")
+    sys.stdout.write(_status_text(run_status, steps or list(line.steps)) + "\n")
     if report:
-        sys.stdout.write(_result_text(summary, plain) + "\n")
+        sys.stdout.write(_result_text(summary, line) + "\n")
 
 
 def _confirm(line: Any, console: Any, steps: list[str] | None, *, yes: bool) -> None:  # noqa: ANN401
@@ -136,36 +165,6 @@ def _confirm(line: Any, console: Any, steps: list[str] | None, *, yes: bool) -> 
     if not sys.stdin.isatty():
         raise UsageError(f"Some steps will take more than an hour here ({text}); add --yes to go on.")
     typer.confirm("Go on?", abort=True)
-
-
-def _status(root: Path) -> dict[str, Any]:
-    """Return what a run has built: inputs, outputs and rejections per room."""
-    from acclimate.artifacts import RECORD, RUN
-    from acclimate.errors import UsageError
-    from acclimate.files import read_json
-
-    if not (root / "line.json").is_file():
-        raise UsageError(f"{root} is not a run's folder: it has no line.json. Give the folder a recipe names as run_dir.")
-    rooms = {}
-    for name, relative in read_json(root / "line.json").items():  # type: ignore[union-attr]
-        home = root / str(relative)
-        if not (home / RECORD).is_file():
-            rooms[name] = {"finished": False}
-            continue
-        record: Any = read_json(home / RECORD)
-        ran: Any = read_json(home / RUN)
-        counts = dict(record["counts"])
-        rooms[name] = {
-            "finished": True,
-            "inputs": counts.pop("inputs", 0),
-            "outputs": counts.pop("outputs", 0),
-            "rejections": record["rejections"],
-            "counts": counts,
-            "seconds": ran["seconds"],
-            "fingerprint": record["fingerprint"],
-            "folder": str(relative),
-        }
-    return {"run": str(root), "rooms": rooms}
 
 
 def _status_text(status: dict[str, Any], wanted: list[str] | None = None) -> str:
@@ -209,7 +208,9 @@ def _result_text(summary: Any, line: Any) -> str:  # noqa: ANN401
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder of the demo's files and results.")] = Path("acclimate-demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder of the demo's files and results.")] = Path(
+        "acclimate-demo"
+    ),
     domain: Annotated[str, typer.Option("--domain", help="cells or meals.")] = "cells",
     seed: Annotated[int, typer.Option("--seed", help="Seed of data, synthesis and training.")] = 0,
     control: Annotated[
@@ -221,50 +222,76 @@ def demo(
     limit: Limit = None,
 ) -> None:
     """Run the whole line on the embedded lab; prints the table and writes the report."""
-    from acclimate.console import Display, log_to
+    from acclimate.console import Display, backstage
     from acclimate.errors import UsageError
-    from acclimate.estimate import estimate
-    from acclimate.lab.demo import run_demo, Sizes, write_demo
+    from acclimate.inspection import status
+    from acclimate.lab.demo import run_demo
     from acclimate.lab.world import TARGETS
     from acclimate.pipeline import Line
     from acclimate.recipe import load_recipe
 
     known = [each.key for each in TARGETS]
     if domain not in known:
-        raise UsageError(f"There is no target domain {domain!r} in the lab; choose one of {', '.join(known)}.")
-    folder = out / f"{domain}-{seed}"
+        raise UsageError(
+            f"There is no target domain {domain!r} in the lab; choose one of {', '.join(known)}."
+        )
+    folder = (out / f"{domain}-{seed}").resolve()
     extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
     if dry_run:
-        recipe_path = write_demo(folder.resolve(), domain=domain, seed=seed, sizes=Sizes())
-        rows = estimate(Line(load_recipe(recipe_path, extra), folder.resolve()))
-        sys.stdout.write(_plan_text(rows) + "\n")
+        _show_plan(_demo_plan(folder, domain, seed, extra), as_json=as_json)
         return
-    console = _console(quiet=as_json)
-    log_to(folder / "run.log")
-    with Display(console) as display:
-        result = run_demo(folder, domain=domain, seed=seed, control=control, overrides=extra, progress=display)
+    with backstage(folder / "run.log", quiet=as_json) as console, Display(console) as display:
+        result = run_demo(
+            folder, domain=domain, seed=seed, control=control, overrides=extra, progress=display
+        )
+        if limit:
+            console.print("Test only: this run used a limit on its rows.", style="yellow")
     if as_json:
-        _print_json(result)
+        _print_json({**result, "limit": limit} if limit else result)
         return
-    line = Line(load_recipe(folder.resolve() / "recipe.yaml", extra), folder.resolve())
-    sys.stdout.write(_status_text(_status(line.root)) + "\n")
+    line = Line(load_recipe(folder / "recipe.yaml", extra), folder)
+    sys.stdout.write(_status_text(status(line.root)) + "\n")
     sys.stdout.write(_result_text(result, line) + "\n")
     sys.stdout.write(_audit_text(result) + "\n")
+
+
+def _demo_plan(folder: Path, domain: str, seed: int, overrides: list[str]) -> list[Any]:
+    """Return the demo's plan; where its world is not rendered yet, a handful of it stands for the whole."""
+    from acclimate.estimate import Amounts, estimate
+    from acclimate.lab.demo import Sizes, write_demo
+    from acclimate.pipeline import Line
+    from acclimate.recipe import load_recipe
+
+    if (folder / "world" / "rendered.txt").is_file():
+        with _untouched(folder / "run") as scratch:
+            return estimate(Line(load_recipe(folder / "recipe.yaml", overrides), folder, scratch=scratch))
+    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch_name:
+        place, whole, few = Path(scratch_name).resolve(), Sizes(), Sizes(seeds=8, pairs=8, questions=8)
+        recipe = load_recipe(write_demo(place, domain=domain, seed=seed, sizes=few), overrides)
+        n_questions = len(recipe.evaluate.benchmarks) * whole.questions * len(recipe.evaluate.conditions)
+        amounts = Amounts(whole.pairs, whole.seeds, n_questions)
+        if recipe.limit is not None:
+            n = recipe.limit
+            n_questions = min(n_questions, n * len(recipe.evaluate.benchmarks) * 3)
+            amounts = Amounts(min(n, whole.pairs), min(n, whole.seeds), n_questions)
+        return estimate(Line(recipe, place), amounts)
 
 
 def _audit_text(result: dict[str, Any]) -> str:
     audit, reliance = result["synthesis"], result["reliance"]
     lines = [
         "",
-        f"synthetic answers right: {_percent(audit['accuracy_all'])} of all, {_percent(audit['accuracy_kept'])} of kept "
+        f"synthetic answers right: {_percent(audit['accuracy_all'])} of all, "
+        f"{_percent(audit['accuracy_kept'])} of kept "
         f"({audit['kept']} of {audit['triplets']} tasks kept, {audit['task_types']} task types)",
-        f"right image minus wrong image: base {reliance['base']['vrs']:+.3f}, adapted {reliance['adapted']['vrs']:+.3f}",
+        f"right image minus wrong image: base {reliance['base']['vrs']:+.3f}, "
+        f"adapted {reliance['adapted']['vrs']:+.3f}",
     ]
     if "control" in result:
         gap = result["control"]["adapted_minus_control"]
         lines.append(
-            f"control (pictures shuffled): {_percent(result['control']['macro'])}; adapted is {gap['value']:+.3f} "
-            f"({gap['low']:+.3f} to {gap['high']:+.3f}) better"
+            f"control (pictures shuffled): {_percent(result['control']['macro'])}; "
+            f"adapted is {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}) better"
         )
     return "\n".join(lines)
 
@@ -272,7 +299,9 @@ def _audit_text(result: dict[str, Any]) -> str:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Your captions and images.")],
-    recipe: Annotated[Path, typer.Option("--recipe", help="Where the recipe is written.")] = Path("recipe.yaml"),
+    recipe: Annotated[Path, typer.Option("--recipe", help="Where the recipe is written.")] = Path(
+        "recipe.yaml"
+    ),
     model: Annotated[
         str | None, typer.Option("--model", help="Checkpoint to adapt; the lab's small one where left out.")
     ] = None,
@@ -302,7 +331,15 @@ def run(
 ) -> None:
     """Run the whole line on a recipe, report included."""
     _execute(
-        recipe, overrides, None, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes, rehash=rehash, report=True
+        recipe,
+        overrides,
+        None,
+        as_json=as_json,
+        dry_run=dry_run,
+        limit=limit,
+        yes=yes,
+        rehash=rehash,
+        report=True,
     )
 
 
@@ -329,7 +366,86 @@ _room("synthesize", ["synthesize"], "Write task triplets for the pairs.")
 _room("curate", ["curate"], "Judge every triplet's consistency.")
 _room("compose", ["compose"], "Make the training conversations.")
 _room("train", ["train"], "Post-train the model.")
-_room("evaluate", ["evaluate-base", "evaluate-adapted"], "Ask base and adapted model the benchmarks.")
+
+
+@app.command()
+def evaluate(
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="The recipe, a YAML file.")
+    ] = None,
+    overrides: Overrides = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Score this checkpoint alone, without a recipe.")
+    ] = None,
+    benchmark: Annotated[
+        list[Path] | None, typer.Option("--benchmark", help="With --model: a benchmark's YAML; repeatable.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="With --model: folder of the results.")] = Path(
+        "acclimate-scores"
+    ),
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    yes: Yes = False,
+) -> None:
+    """Ask base and adapted model the benchmarks; or score one checkpoint (--model, --benchmark)."""
+    from acclimate.errors import UsageError
+
+    if model is not None:
+        if recipe is not None or not benchmark:
+            raise UsageError(
+                "--model scores one checkpoint without a recipe: acclimate evaluate --model CHECKPOINT "
+                "--benchmark FILE.yaml [--benchmark FILE.yaml]... [--out DIR]."
+            )
+        _score(model, benchmark, out, as_json=as_json, dry_run=dry_run, limit=limit)
+        return
+    if recipe is None or benchmark:
+        raise UsageError(
+            "Give a recipe (acclimate evaluate recipe.yaml), or a checkpoint with its benchmarks (acclimate "
+            "evaluate --model CHECKPOINT --benchmark FILE.yaml)."
+        )
+    steps = ["evaluate-base", "evaluate-adapted"]
+    _execute(recipe, overrides, steps, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
+
+
+def _score(
+    model: Path, benchmarks: list[Path], out: Path, *, as_json: bool, dry_run: bool, limit: int | None
+) -> None:
+    """Score one checkpoint on benchmarks and print its measurements."""
+    from acclimate.console import Display, backstage
+    from acclimate.engines.open import EngineExecution
+    from acclimate.evaluate.stage import EvaluateConfig
+    from acclimate.scoring import count_questions, score_checkpoint
+
+    config = EvaluateConfig(limit=limit)
+    if dry_run:
+        counts = count_questions(model, benchmarks, config)
+        if as_json:
+            _print_json({"plan": counts})
+        else:
+            for name, n in counts.items():
+                sys.stdout.write(f"{name:<32}{n:>8} questions, {len(config.conditions)} conditions each\n")
+        return
+    with backstage(out / "run.log", quiet=as_json) as console, Display(console) as display:
+        result = score_checkpoint(
+            model, benchmarks, out, config=config, execution=EngineExecution(), progress=display
+        )
+        if limit:
+            console.print("Test only: this run used a limit on its rows.", style="yellow")
+    if as_json:
+        _print_json(result)
+    else:
+        sys.stdout.write(_scores_text(result))
+
+
+def _scores_text(result: dict[str, Any]) -> str:
+    lines = [f"{'benchmark':<24}{'measured':<28}{'score':>8}{'95 % interval':>20}{'items':>8}"]
+    for benchmark, rows in result["measurements"].items():
+        for what, each in rows.items():
+            spread = f"{each['low']:.3f} to {each['high']:.3f}"
+            lines.append(f"{benchmark:<24}{what:<28}{each['value']:>8.3f}{spread:>20}{each['n']:>8}")
+    reasons = ", ".join(f"{reason} {n}" for reason, n in result["rejections"].items()) or "none"
+    return "\n".join([*lines, f"rejected rows: {reasons}", f"answers: {result['predictions']}"]) + "\n"
 
 
 @app.command()
@@ -337,11 +453,12 @@ def report(
     recipe: RecipePath,
     overrides: Overrides = None,
     as_json: Json = False,
+    dry_run: DryRun = False,
     limit: Limit = None,
     yes: Yes = False,
 ) -> None:
     """Write the report; builds what is missing."""
-    _execute(recipe, overrides, None, as_json=as_json, dry_run=False, limit=limit, yes=yes, report=True)
+    _execute(recipe, overrides, None, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes, report=True)
 
 
 def _root_of(where: Path) -> Path:
@@ -359,32 +476,40 @@ def _root_of(where: Path) -> Path:
 @app.command()
 def inspect(
     run_or_recipe: RunDir,
-    record_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A record's id, or a rejection's reason.")] = None,
+    record_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A record's id, or a rejection's reason.")
+    ] = None,
     as_json: Json = False,
-    batch: Annotated[bool, typer.Option("--batch", help="Show training conversations with their trained text.")] = False,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Show training conversations with their trained text.")
+    ] = False,
     n: Annotated[int, typer.Option("-n", min=1, help="How many records are shown.")] = 5,
 ) -> None:
-    """Show a run's counts, one record, the records of a rejection reason, or training batches with their mask."""
-    from acclimate.inspection import find, masked_conversations
+    """Show a run's counts, one record, the records of a reason, or training batches with their mask."""
+    from acclimate.console import backstage
+    from acclimate.inspection import find, masked_conversations, status
 
     root = _root_of(run_or_recipe)
     if batch:
-        shown = masked_conversations(root, n)
+        status(root)
+        with backstage(root / "run.log", quiet=True):
+            shown = masked_conversations(root, n)
         if as_json:
-            _print_json(shown)
+            _print_json({"conversations": shown})
         else:
             for each in shown:
-                sys.stdout.write(f"--- {each['id']} ({each['trained_tokens']} trained tokens)\n{each['text']}\n")
+                sys.stdout.write(
+                    f"--- {each['id']} ({each['trained_tokens']} trained tokens)\n{each['text']}\n"
+                )
         return
     if record_id is not None:
         found = find(root, record_id, n)
-        _print_json(found)
+        _print_json({"records": found})
         return
-    status = _status(root)
     if as_json:
-        _print_json(status)
+        _print_json(status(root))
     else:
-        sys.stdout.write(_status_text(status) + "\n")
+        sys.stdout.write(_status_text(status(root)) + "\n")
 
 
 @app.command()
@@ -396,23 +521,30 @@ def runs(run_or_recipe: RunDir, as_json: Json = False) -> None:
 
     rows = list_artifacts(_root_of(run_or_recipe))
     if as_json:
-        _print_json([{**asdict(row), "home": str(row.home)} for row in rows])
+        _print_json({"artifacts": [{**asdict(row), "home": str(row.home)} for row in rows]})
         return
+    if not rows:
+        sys.stdout.write("no artifacts\n")
     for row in rows:
         state = "finished" if row.finished else "unfinished"
-        sys.stdout.write(f"{row.name:<20}{row.fingerprint[:16]}  {state:<11}{row.size_bytes / 1e6:>9.1f} MB\n")
+        sys.stdout.write(
+            f"{row.name:<20}{row.fingerprint[:16]}  {state:<11}{row.size_bytes / 1e6:>9.1f} MB\n"
+        )
 
 
 @app.command()
-def prune(recipe: RecipePath, overrides: Overrides = None, as_json: Json = False, dry_run: DryRun = False) -> None:
+def prune(
+    recipe: RecipePath, overrides: Overrides = None, as_json: Json = False, dry_run: DryRun = False
+) -> None:
     """Remove the artifacts in a recipe's run folder that this recipe does not need."""
     from acclimate.artifacts import list_artifacts
     from acclimate.artifacts import prune as prune_artifacts
     from acclimate.pipeline import Line
 
     loaded, base = _load(recipe, overrides, None)
-    line = Line(loaded, base)
-    keep = line.fingerprints()
+    with _untouched((base / str(loaded.run_dir)).resolve()) as scratch:
+        line = Line(loaded, base, scratch=scratch)
+        keep = line.fingerprints()
     if dry_run:
         short = {each[:16] for each in keep}
         freed = sum(row.size_bytes for row in list_artifacts(line.root) if row.home.name not in short)
@@ -426,7 +558,9 @@ def prune(recipe: RecipePath, overrides: Overrides = None, as_json: Json = False
 
 @app.command()
 def doctor(
-    model: Annotated[Path | None, typer.Argument(metavar="[CHECKPOINT]", help="Also look at this checkpoint.")] = None,
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[CHECKPOINT]", help="Also look at this checkpoint.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what this machine can run: devices, engines, families, and why not."""
@@ -434,10 +568,10 @@ def doctor(
 
     rows = diagnose(model)
     if as_json:
-        _print_json(rows)
+        _print_json({"checks": rows})
         return
     for row in rows:
-        sys.stdout.write(f"{'ok ' if row['ok'] else 'no '} {row['what']:<28}{row['detail']}\n")
+        sys.stdout.write(f"{'ok ' if row['ok'] else 'no '} {row['what']:<34}{row['detail']}\n")
 
 
 @lab_app.command("render")
@@ -462,8 +596,12 @@ def lab_render(
 
 @lab_app.command("pretrain")
 def lab_pretrain(
-    out: Annotated[Path, typer.Option(help="Folder that receives the three checkpoints.")] = Path("lab-models"),
-    work: Annotated[Path, typer.Option(help="Folder of pictures and training checkpoints.")] = Path("lab-work"),
+    out: Annotated[Path, typer.Option(help="Folder that receives the three checkpoints.")] = Path(
+        "lab-models"
+    ),
+    work: Annotated[Path, typer.Option(help="Folder of pictures and training checkpoints.")] = Path(
+        "lab-work"
+    ),
     check: Annotated[
         int | None, typer.Option("--check", min=1, help="Only repeat the cards' first so many losses.")
     ] = None,
@@ -475,16 +613,20 @@ def lab_pretrain(
     from acclimate.lab.pretrain import check_losses, pretrain
 
     if check is None:
-        pretrain(work, out, tell=lambda text: sys.stderr.write(text + "\n"))
+        pretrain(work, out, tell=_tell)
         return
-    rows = check_losses(WEIGHTS, work, check, tell=lambda text: sys.stderr.write(text + "\n"))
+    rows: list[dict[str, Any]] = [dict(row) for row in check_losses(WEIGHTS, work, check, tell=_tell)]
     if as_json:
-        _print_json(rows)
+        _print_json({"stages": rows})
     else:
         for row in rows:
-            sys.stdout.write(f"{row['stage']}: {row['steps']} losses, largest difference {row['difference']:.2e}\n")
+            sys.stdout.write(
+                f"{row['stage']}: {row['steps']} losses, largest difference {row['difference']:.2e}\n"
+            )
     if any(row["difference"] > 1e-3 for row in rows):
-        raise AcclimateError("The cards' losses are not reproduced within 1e-3; see docs/lab.md for what can differ.")
+        raise AcclimateError(
+            "The cards' losses are not reproduced within 1e-3; see docs/lab.md for what can differ."
+        )
 
 
 @lab_app.command("score")
@@ -504,40 +646,74 @@ def lab_score(
         sys.stdout.write(skills_text(result) + "\n")
 
 
-def _is_disk_full(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+def _refused(error: OSError) -> str:
+    """Return what to say of something the operating system refused."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"The disk is full{where}. Free some space (`acclimate prune` removes artifacts that no recipe "
+            "needs), then run the same command again; finished work stays."
+        )
+    return (
+        f"The system refused: {error.strerror or error}{where}. Put that right (is it there, is it a file or "
+        "a folder as expected, may you write it?), then run the same command again; finished work stays."
+    )
+
+
+def _keep_details() -> Path | None:
+    """Write the traceback to the run's log, or to a file of its own where there is none; return where."""
+    from acclimate.console import logs
+
+    known = logs()
+    where = known[-1] if known else Path(tempfile.gettempdir()) / f"acclimate-{os.getpid()}.log"
+    try:
+        with where.open("a", encoding="utf-8") as handle:
+            handle.write(traceback.format_exc())
+    except OSError:
+        return None
+    return where
+
+
+def _explain(error: Exception) -> int:
+    """Say on stderr what went wrong, in one paragraph; return the exit code."""
+    from acclimate.errors import AcclimateError
+
+    if isinstance(error, AcclimateError):
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    show = getattr(error, "show", None)
+    if show is not None:  # the command line's own usage errors
+        show()
+        return 2
+    details = _keep_details()
+    if isinstance(error, OSError) and error.errno is not None:
+        sys.stderr.write(f"error: {_refused(error)}\n")
+        return 1
+    first_line = (str(error).splitlines() or [""])[0][:300]
+    where = f" Details are in {details}." if details else ""
+    sys.stderr.write(
+        f"unexpected error: {type(error).__name__}: {first_line}. Finished work stays; this may be a fault "
+        f"of acclimate, please report it.{where}\n"
+    )
+    return 1
 
 
 def main() -> None:
     """Run the command line and leave with the exit code that fits."""
-    from acclimate.errors import AcclimateError
-
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.captureWarnings(capture=True)
-    logging.getLogger("py.warnings").setLevel(logging.WARNING)
+    # Without any handler Python prints warnings itself; where there is no run.log they are not kept.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         code = app(standalone_mode=False)
-    except AcclimateError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted; what is finished stays. The same command goes on from there.\n")
-        sys.exit(130)
+        code = _INTERRUPTED
     except typer.Exit as leave:
-        sys.exit(leave.exit_code)
-    except OSError as error:
-        if not _is_disk_full(error):
-            raise
-        sys.stderr.write(
-            f"error: the disk is full ({error.filename or 'while writing'}). Free some space (`acclimate prune` removes "
-            "artifacts that no recipe needs), then run the same command again; finished work stays.\n"
-        )
-        sys.exit(1)
-    except Exception as error:  # click's own usage errors, by their protocol
-        show = getattr(error, "show", None)
-        if show is None:
-            raise
-        show()
-        sys.exit(2)
+        code = leave.exit_code
+    except Exception as error:  # noqa: BLE001 -- the outermost border: people get a sentence, the log the rest
+        sys.exit(_explain(error))
+    if code == _INTERRUPTED:  # typer turns an interrupt into this code
+        sys.stderr.write("interrupted; what is finished stays. The same command goes on from there.\n")
     sys.exit(code if isinstance(code, int) else 0)

@@ -43,6 +43,7 @@ MAX_PIXELS = 178_956_970
 _ROWS_PER_GROUP = 4096
 _FRESH_S = 2.0
 _HASH_BYTES = 1 << 20
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 # Pillow warns from half of what it refuses. One bar is enough: `probe_image` rejects above MAX_PIXELS.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -121,18 +122,22 @@ def cached_sha256(path: Path, cache_dir: Path, *, rehash: bool = False) -> str:
     """Return the file's hash, from the cache while path, size, time and inode are unchanged.
 
     A file changed within the last two seconds is not cached, because a second change could leave the
-    same time stamp. Source: our own rule, after git's "racy" index entries.
+    same time stamp. Source: our own rule, after git's "racy" index entries. Entries are not synced to the
+    disk, which would take longer than hashing: one that a power cut spoils is no hash, and is made again.
     """
     status = path.stat()
     key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
     entry = cache_dir / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     if not rehash and entry.exists():
-        known = entry.read_text(encoding="ascii")
-        if len(known) == hashlib.sha256().digest_size * 2:
+        known = entry.read_text(encoding="ascii", errors="replace")
+        if _HEX_DIGEST.fullmatch(known):
             return known
     digest = sha256_file(path)
     if time.time() - status.st_mtime > _FRESH_S:
-        write_text(entry, digest)
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        part = entry.with_name(f".{entry.name}.{os.getpid()}.part")
+        part.write_text(digest, encoding="ascii")
+        part.replace(entry)
     return digest
 
 

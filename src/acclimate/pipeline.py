@@ -4,18 +4,20 @@
     seeds ─▶ tune-synthesizer ─▲          items (benchmarks, or held-out pairs) ─▲
 
 A step's work is a room's door between reading its inputs and writing its outputs. Nothing here loads torch
-until a model is opened or trained.
+until a model is opened or trained. What decides a result is in a step's config; rows, threads and devices
+are not, and stand in its run.json.
 """
 
 import gc
 import hashlib
 import json
-import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from acclimate import artifacts
 from acclimate.artifacts import Outcome, ReplyLog, Step, Workspace, build, fingerprint
@@ -23,12 +25,26 @@ from acclimate.compose import stage as compose_room
 from acclimate.curate import stage as curate_room
 from acclimate.engines.open import EngineExecution, EngineSpec, engine_identity, open_engine
 from acclimate.engines.protocol import Engine
-from acclimate.errors import DataError, RecipeError
+from acclimate.errors import BenchmarkError, DataError, RecipeError
 from acclimate.evaluate import heldout
 from acclimate.evaluate import stage as evaluate_room
+from acclimate.evaluate.conditions import shown_images
+from acclimate.evaluate.donors import donor_by_id
 from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.evaluate.scorers import primary_scorer
-from acclimate.files import JSON, ImageStore, blank_png, cached_sha256, read_json, read_records, sha256_file, write_json, write_records, write_text
+from acclimate.files import (
+    JSON,
+    ImageStore,
+    blank_png,
+    cached_sha256,
+    read_json,
+    read_records,
+    sha256_file,
+    write_json,
+    write_records,
+    write_text,
+)
+from acclimate.gathered import report_inputs
 from acclimate.ingest import stage as ingest_room
 from acclimate.ingest.seeds import SeedConfig, read_seeds
 from acclimate.recipe import Recipe, identity, recipe_text
@@ -44,7 +60,7 @@ from acclimate.records import (
     SeedExample,
     Triplet,
 )
-from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
+from acclimate.report.inputs import Audit, BenchmarkFacts
 from acclimate.report.stage import write_report
 from acclimate.synthesize import stage as synthesize_room
 from acclimate.train import stage as train_room
@@ -53,6 +69,8 @@ _T = TypeVar("_T")
 HELD_OUT_SHARE = 0.1
 """Share of the images kept from training where the user brings no benchmark."""
 BLANK_PX = 64
+LINE = "line.json"
+"""In a run's folder: the line's steps in order, and the folders of their artifacts."""
 
 
 class Progress(Protocol):
@@ -128,6 +146,34 @@ class Model:
         return self.folder
 
 
+@dataclass(slots=True)
+class Place:
+    """Where steps are built, and who is told."""
+
+    root: Path
+    store: ImageStore
+    engines: Engines
+    progress: Progress
+
+    def open(self, model: Model, execution: EngineExecution) -> tuple[Engine, ReplyLog]:
+        """Return the engine of a model, and the log of the replies it has given in this folder."""
+        engine = self.engines.open(model.path(self.root), execution)
+        return engine, ReplyLog(self.root / "replies" / engine.identity.digest[:16])
+
+    def needs(self, model: Model) -> tuple[dict[str, Step], dict[str, str]]:
+        """Return what a step that uses the model says of it: an input, or an engine's identity."""
+        if model.step is not None:
+            return {"model": model.step}, {}
+        return {}, {"model": self.engines.identity(model.path(self.root))}
+
+    def tracked(self, step: str, outcomes: Iterable[_T], total: int | None) -> Iterator[_T]:
+        """Yield the outcomes and tell how many there have been."""
+        self.progress.start(step, total)
+        for count, outcome in enumerate(outcomes, start=1):
+            self.progress.advance(step, count)
+            yield outcome
+
+
 class Line:
     """One recipe's steps, in the order they are built."""
 
@@ -139,15 +185,29 @@ class Line:
         progress: Progress | None = None,
         substitute: Callable[[Path], Engine] | None = None,
         rehash: bool = False,
+        scratch: Path | None = None,
     ) -> None:
+        """Plan a recipe's steps; nothing is built yet.
+
+        Args:
+            base: what the recipe's paths count from: its folder.
+            progress: told how the work goes; nobody where None.
+            substitute: an engine in place of every model's own, for tests.
+            rehash: read every input file anew instead of trusting the cache of hashes.
+            scratch: pictures and hashes go there and not into the run folder, which then stays untouched:
+                for plans that are only looked at.
+
+        Raises:
+            DataError: a file that the recipe names cannot be used. EngineError: a model cannot.
+        """
         self.recipe = recipe
         self.base = base
         self.root = (base / recipe.run_dir).resolve()
-        self.progress: Progress = progress or Silent()
-        self.store = ImageStore(self.root)
-        self.cache = self.root / "hashes"
+        self.store = ImageStore(scratch or self.root)
+        self.cache = (scratch or self.root) / "hashes"
         self.rehash = rehash
-        self.engines = Engines(self.store, self.cache, substitute=substitute)
+        engines = Engines(self.store, self.cache, substitute=substitute)
+        self.place = Place(self.root, self.store, engines, progress or Silent())
         self._benchmarks: tuple[Benchmark, ...] | None = None
         self.steps: dict[str, Step] = {}
         self._plan()
@@ -156,51 +216,44 @@ class Line:
         recipe = self.recipe
         own = {"ingest": self._ingest()}
         tuned: Model | None = None
-        if recipe.synthesizer is not None:
+        if recipe.synthesizer is not None and recipe.synthesize.model == "tuned":
             own["seeds"] = self._seeds()
-            base = Model(folder=self._folder(recipe.synthesizer.model))
+            base = Model(folder=self.folder(recipe.synthesizer.model))
             own["tune-synthesizer"] = self._training(
                 "tune-synthesizer", own["seeds"], recipe.synthesizer.train, base
             )
             tuned = Model(step=own["tune-synthesizer"])
         synthesizer = tuned
         if recipe.synthesize.model != "tuned":
-            synthesizer = Model(folder=self._folder(recipe.synthesize.model))
+            synthesizer = Model(folder=self.folder(recipe.synthesize.model))
         if synthesizer is None:
             raise RecipeError(
                 "synthesize.model is `tuned`, but the recipe has no `synthesizer` part to tune one. Add "
                 "`synthesizer: {model: ..., seeds: {source: ...}}`, or name a tuned synthesizer's folder."
             )
         judge_name = recipe.train.model if recipe.curate.judge == "base" else recipe.curate.judge
-        judge = Model(folder=self._folder(judge_name))
-        start = Model(folder=self._folder(recipe.train.model))
+        judge = Model(folder=self.folder(judge_name))
+        start = Model(folder=self.folder(recipe.train.model))
         own["synthesize"] = self._synthesize("synthesize", own["ingest"], "pairs", synthesizer)
-        own["curate"] = self._curate("curate", own["synthesize"], judge)
-        own["compose"] = self._compose(own["ingest"], own["curate"])
-        own["train"] = self._training("train", own["compose"], recipe.train, start)
         if recipe.evaluate.benchmarks:
-            own["items"] = self._benchmark_items()
+            own["curate"] = self._curate("curate", own["synthesize"], judge)
+            own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
         else:
             own["synthesize-heldout"] = self._synthesize(
                 "synthesize-heldout", own["ingest"], "held_out", synthesizer
             )
+            own["curate"] = self._curate("curate", own["synthesize"], judge)
             own["curate-heldout"] = self._curate("curate-heldout", own["synthesize-heldout"], judge)
             own["items"] = self._held_out_items(own["ingest"], own["curate-heldout"])
+        own["compose"] = self._compose(own["ingest"], own["curate"])
         own["evaluate-base"] = self._evaluate("base", own["items"], start)
+        own["train"] = self._training("train", own["compose"], recipe.train, start)
         own["evaluate-adapted"] = self._evaluate("adapted", own["items"], Model(step=own["train"]))
         self.steps = own
 
-    def _folder(self, name: str) -> Path:
+    def folder(self, name: str) -> Path:
+        """Return the folder that a model's name in the recipe means."""
         return (self.base / name).resolve()
-
-    def _tracked(self, step: str, outcomes: Iterable[_T], total: int | None) -> Iterator[_T]:
-        self.progress.start(step, total)
-        for count, outcome in enumerate(outcomes, start=1):
-            self.progress.advance(step, count)
-            yield outcome
-
-    def _log(self, digest: str) -> ReplyLog:
-        return ReplyLog(self.root / "replies" / digest[:16])
 
     # --- the rooms' steps ------------------------------------------------------------------------
 
@@ -214,8 +267,8 @@ class Line:
 
         def run(space: Workspace) -> Outcome:
             outcomes = ingest_room.ingest(config, store=self.store, base=self.base)
-            pairs, rejections = _sorted_out(self._tracked("ingest", outcomes, None), ImageCaption)
-            kept, held_out = ingest_room.split_holdout(pairs, config.holdout, config.seed)
+            pairs, rejections = _sorted_out(self.place.tracked("ingest", outcomes, None), ImageCaption)
+            kept, held_out = _split(pairs, config.holdout, config.seed, needed=not recipe.evaluate.benchmarks)
             write_records(space.out / "pairs.parquet", kept, ImageCaption)
             write_records(space.out / "held_out.parquet", held_out, ImageCaption)
             write_records(space.out / "rejections.parquet", rejections, Rejection)
@@ -231,6 +284,7 @@ class Line:
             )
 
         facts = ingest_room.source_identity(config, base=self.base, cache_dir=self.cache, rehash=self.rehash)
+        facts["held_out_needed"] = not recipe.evaluate.benchmarks
         return Step("ingest", ingest_room.VERSION, facts, {}, run)
 
     def _seeds(self) -> Step:
@@ -238,10 +292,12 @@ class Line:
         if chosen is None:
             raise RecipeError("The recipe has no `synthesizer` part.")
         seeds: SeedConfig = chosen.seeds
+        if recipe.limit is not None:
+            seeds = seeds.model_copy(update={"limit": min(recipe.limit, seeds.limit or recipe.limit)})
 
         def run(space: Workspace) -> Outcome:
             outcomes = read_seeds(seeds, store=self.store, base=self.base)
-            examples, rejections = _sorted_out(self._tracked("seeds", outcomes, None), SeedExample)
+            examples, rejections = _sorted_out(self.place.tracked("seeds", outcomes, None), SeedExample)
             conversations = synthesize_room.tuning_conversations(
                 examples,
                 blank_rate=chosen.blank_images,
@@ -258,7 +314,9 @@ class Line:
             raise DataError(f"The seed data {source} does not exist; check synthesizer.seeds.source.")
         facts: dict[str, JSON] = {
             "source": sha256_file(source),
-            "images": self._folder_digest(self.base / seeds.image_root if seeds.image_root else source.parent),
+            "images": self._folder_digest(
+                self.base / seeds.image_root if seeds.image_root else source.parent
+            ),
             "limit": seeds.limit,
             "blank_images": chosen.blank_images,
             "seed": chosen.seed,
@@ -282,14 +340,14 @@ class Line:
     def _training(self, name: str, data: Step, config: train_room.TrainConfig, start: Model) -> Step:
         def run(space: Workspace) -> Outcome:
             rows = list(read_records(space.inputs["conversations"] / "conversations.parquet", Conversation))
-            self.engines.opened.clear()
+            self.place.engines.opened.clear()
             started: list[int] = []
 
             def tell(step: int, total: int, loss: float) -> None:
                 if not started:
                     started.append(step)
-                    self.progress.start(name, total)
-                self.progress.advance(name, step, f"loss {loss:.3f}")
+                    self.place.progress.start(name, total)
+                self.place.progress.advance(name, step, f"loss {loss:.3f}")
 
             outcome = train_room.train(
                 rows,
@@ -304,55 +362,52 @@ class Line:
             write_records(space.out / "rejections.parquet", outcome.rejections, Rejection)
             counted = _outcome(len(rows), len(outcome.trained), outcome.rejections)
             facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}
-            return replace(counted, facts=facts)
+            return replace(counted, facts=facts, run=_how(config.execution))
 
-        inputs, engines = {"conversations": data}, {}
-        if start.step is not None:
-            inputs["model"] = start.step
-        else:
-            engines["model"] = self.engines.identity(start.path(self.root))
-        return Step(name, train_room.VERSION, identity(config, "model", "save_every", "check_reload"), inputs, run, engines)
-
-    def _with_model(self, model: Model) -> tuple[dict[str, Step], dict[str, str]]:
-        if model.step is not None:
-            return {"model": model.step}, {}
-        return {}, {"model": self.engines.identity(model.path(self.root))}
+        inputs, engines = self.place.needs(start)
+        return Step(
+            name,
+            train_room.VERSION,
+            identity(config, "model", "save_every", "check_reload"),
+            {"conversations": data, **inputs},
+            run,
+            engines,
+        )
 
     def _synthesize(self, name: str, pairs_step: Step, part: str, model: Model) -> Step:
         config = self.recipe.synthesize
 
         def run(space: Workspace) -> Outcome:
             pairs = list(read_records(space.inputs["pairs"] / f"{part}.parquet", ImageCaption))
-            engine = self.engines.open(model.path(self.root), config.execution)
-            log = self._log(engine.identity.digest)
+            engine, log = self.place.open(model, config.execution)
             outcomes = synthesize_room.synthesize(pairs, engine, config, log=log)
             total = len(pairs) * config.samples_per_pair
-            triplets, rejections = _sorted_out(self._tracked(name, outcomes, total), Triplet)
+            triplets, rejections = _sorted_out(self.place.tracked(name, outcomes, total), Triplet)
             write_records(space.out / "triplets.parquet", triplets, Triplet)
             write_records(space.out / "rejections.parquet", rejections, Rejection)
-            return _outcome(total, len(triplets), rejections)
+            return replace(_outcome(total, len(triplets), rejections), run=_how(config.execution))
 
-        inputs, engines = self._with_model(model)
-        return Step(
-            name, synthesize_room.VERSION, {**identity(config, "model"), "part": part},
-            {"pairs": pairs_step, **inputs}, run, engines,
-        )  # fmt: skip
+        inputs, engines = self.place.needs(model)
+        facts: dict[str, JSON] = {**identity(config, "model"), "part": part}
+        return Step(name, synthesize_room.VERSION, facts, {"pairs": pairs_step, **inputs}, run, engines)
 
     def _curate(self, name: str, triplets_step: Step, model: Model) -> Step:
         config = self.recipe.curate
 
         def run(space: Workspace) -> Outcome:
             triplets = list(read_records(space.inputs["triplets"] / "triplets.parquet", Triplet))
-            engine = self.engines.open(model.path(self.root), config.execution)
-            judged = curate_room.curate(triplets, engine, config, log=self._log(engine.identity.digest))
-            rows = list(self._tracked(name, judged, len(triplets)))
+            engine, log = self.place.open(model, config.execution)
+            judged = curate_room.curate(triplets, engine, config, log=log)
+            rows = list(self.place.tracked(name, judged, len(triplets)))
             write_records(space.out / "judged.parquet", rows, JudgedTriplet)
-            verdicts = Counter(row.label for row in rows)
-            return Outcome({"inputs": len(triplets), "outputs": len(rows), **verdicts}, {})
+            verdicts: Counter[str] = Counter(row.label for row in rows)
+            counts = {"inputs": len(triplets), "outputs": len(rows), **verdicts}
+            return Outcome(counts, {}, run=_how(config.execution))
 
-        inputs, engines = self._with_model(model)
+        inputs, engines = self.place.needs(model)
+        config_facts = identity(config, "judge")
         return Step(
-            name, curate_room.VERSION, identity(config, "judge"), {"triplets": triplets_step, **inputs}, run, engines
+            name, curate_room.VERSION, config_facts, {"triplets": triplets_step, **inputs}, run, engines
         )
 
     def _compose(self, pairs_step: Step, judged_step: Step) -> Step:
@@ -362,7 +417,7 @@ class Line:
             pairs = list(read_records(space.inputs["pairs"] / "pairs.parquet", ImageCaption))
             judged = list(read_records(space.inputs["judged"] / "judged.parquet", JudgedTriplet))
             outcomes = compose_room.compose(pairs, judged, config)
-            rows, rejections = _sorted_out(self._tracked("compose", outcomes, None), Conversation)
+            rows, rejections = _sorted_out(self.place.tracked("compose", outcomes, None), Conversation)
             write_records(space.out / "conversations.parquet", rows, Conversation)
             write_records(space.out / "rejections.parquet", rejections, Rejection)
             used = {source for row in rows for source in row.sources}
@@ -379,7 +434,11 @@ class Line:
             )
 
         return Step(
-            "compose", compose_room.VERSION, identity(config), {"pairs": pairs_step, "judged": judged_step}, run
+            "compose",
+            compose_room.VERSION,
+            identity(config),
+            {"pairs": pairs_step, "judged": judged_step},
+            run,
         )
 
     def benchmarks(self) -> tuple[Benchmark, ...]:
@@ -390,31 +449,6 @@ class Line:
             self._benchmarks = tuple(load_benchmark(path, self.store, limit) for path in paths)
         return self._benchmarks
 
-    def _benchmark_items(self) -> Step:
-        benchmarks = self.benchmarks()
-        items = [item for benchmark in benchmarks for item in benchmark.items]
-        rejections = [each for benchmark in benchmarks for each in benchmark.rejections]
-        facts = [
-            asdict(_facts(benchmark, name, n))
-            for benchmark in benchmarks
-            for name, n in benchmark.n_rows_by_benchmark.items()
-        ]
-        lengths = {k: v for benchmark in benchmarks for k, v in benchmark.max_tokens_by_benchmark.items()}
-
-        def run(space: Workspace) -> Outcome:
-            write_records(space.out / "items.parquet", items, Item)
-            write_records(space.out / "rejections.parquet", rejections, Rejection)
-            write_json(space.out / "benchmarks.json", {"facts": facts, "max_tokens": lengths})
-            return _outcome(len(items) + len(rejections), len(items), rejections)
-
-        content: dict[str, JSON] = {
-            "items": _digest([asdict(item) for item in items]),
-            "rejections": _digest([asdict(each) for each in rejections]),
-            "facts": _digest(facts),
-            "max_tokens": lengths,
-        }
-        return Step("items", evaluate_room.VERSION, content, {}, run)
-
     def _held_out_items(self, pairs_step: Step, judged_step: Step) -> Step:
         config, keep = self.recipe.evaluate, self.recipe.compose.keep
 
@@ -422,15 +456,23 @@ class Line:
             pairs = list(read_records(space.inputs["pairs"] / "held_out.parquet", ImageCaption))
             judged = list(read_records(space.inputs["judged"] / "judged.parquet", JudgedTriplet))
             kept = [each for each in judged if each.label in keep]
-            items = [
-                *heldout.caption_items(pairs, config.caption_question),
-                *heldout.task_items(kept, pairs),
-            ]
+            tasks = list(heldout.task_items(kept, pairs))
+            few = "mismatch" in config.conditions and not _can_exchange_pictures(tasks)
+            items = [*heldout.caption_items(pairs, config.caption_question), *(() if few else tasks)]
             used = {item.id for item in items}
+            dropped = {item.id for item in tasks if few}
+            asked = [*(pair.id for pair in pairs), *(each.id for each in kept)]
             rejections = [
-                Rejection(each.id, "items", "no_words") for each in (*pairs, *kept) if each.id not in used
-            ] + [Rejection(each.id, "items", f"judged_{each.label}") for each in judged if each.label not in keep]
-            names = sorted({item.benchmark for item in items})
+                Rejection(name, "items", "too_few_pictures" if name in dropped else "no_words")
+                for name in asked
+                if name not in used
+            ]
+            rejections += [
+                Rejection(each.id, "items", f"judged_{each.label}")
+                for each in judged
+                if each.label not in keep
+            ]
+            _check_conditions(items, config, self.store)
             facts = [
                 asdict(
                     BenchmarkFacts(
@@ -440,7 +482,7 @@ class Line:
                         note=heldout.NOT_CHECKED,
                     )
                 )
-                for name in names
+                for name in sorted({item.benchmark for item in items})
             ]
             lengths = {heldout.CAPTIONS: config.caption_max_tokens, heldout.TASKS: config.caption_max_tokens}
             write_records(space.out / "items.parquet", items, Item)
@@ -452,45 +494,36 @@ class Line:
             "question": config.caption_question,
             "max_tokens": config.caption_max_tokens,
             "keep": list(keep),
+            "conditions": list(config.conditions),
         }
         return Step(
             "items", evaluate_room.VERSION, content, {"pairs": pairs_step, "judged": judged_step}, run
         )
 
-    def _evaluate(self, role: str, items_step: Step, model: Model) -> Step:
-        config, name = self.recipe.evaluate, f"evaluate-{role}"
-
-        def run(space: Workspace) -> Outcome:
-            items = list(read_records(space.inputs["items"] / "items.parquet", Item))
-            lengths = read_json(space.inputs["items"] / "benchmarks.json")
-            engine = self.engines.open(model.path(self.root), self.recipe.synthesize.execution)
-            answers = evaluate_room.predict(
-                items,
-                engine,
-                config,
-                model=role,
-                store=self.store,
-                log=self._log(engine.identity.digest),
-                max_tokens_by_benchmark=lengths["max_tokens"],  # type: ignore[index,call-overload,arg-type]
-            )
-            total = len(items) * len(config.conditions)
-            predictions = list(self._tracked(name, answers, total))
-            scores = list(evaluate_room.score(items, predictions))
-            write_records(space.out / "predictions.parquet", predictions, Prediction)
-            write_records(space.out / "scores.parquet", scores, Score)
-            truncated = sum(each.finish_reason == "length" for each in predictions)
-            return Outcome({"inputs": total, "outputs": len(predictions), "truncated": truncated}, {})
-
-        inputs, engines = self._with_model(model)
-        facts = {**identity(config, "benchmarks", "limit"), "role": role}
-        return Step(name, evaluate_room.VERSION, facts, {"items": items_step, **inputs}, run, engines)
+    def _evaluate(self, role: str, items: Step, model: Model) -> Step:
+        execution = self.recipe.synthesize.execution
+        return evaluation_step(role, items, model, self.recipe.evaluate, execution, self.place)
 
     # --- building --------------------------------------------------------------------------------
 
-    def build(self, names: Sequence[str] | None = None) -> dict[str, Path]:
-        """Build the named steps (all, where None) and what they need; return their folders."""
+    def build(self, names: Sequence[str] | None = None, *, aside: bool = False) -> dict[str, Path]:
+        """Build the named steps (all, where None) and what they need; return their folders.
+
+        Args:
+            aside: the run folder goes on to show another recipe's line; for controls.
+
+        Raises:
+            RecipeError: the recipe has no such step.
+        """
+        missing = sorted(set(names or ()) - self.steps.keys())
+        if missing:
+            raise RecipeError(
+                f"This recipe has no step {missing[0]}; it has {', '.join(self.steps)}. A synthesizer is "
+                "tuned where the recipe has a `synthesizer` part and synthesize.model is `tuned`."
+            )
         self.root.mkdir(parents=True, exist_ok=True)
-        write_text(self.root / "recipe.yaml", recipe_text(self.recipe))
+        if not aside:
+            write_text(self.root / "recipe.yaml", recipe_text(self.recipe))
         wanted = set(names or self.steps)
         homes = {}
         for name, step in self.steps.items():
@@ -498,24 +531,103 @@ class Line:
                 continue
             reused = artifacts.finished(step, self.root) is not None
             homes[name] = build(step, self.root)
-            self.progress.end(name, reused=reused)
-        write_json(
-            self.root / "line.json",
-            {name: artifacts.home_of(step, self.root).relative_to(self.root).as_posix() for name, step in self.steps.items()},
-        )
+            self.place.progress.end(name, reused=reused)
+        if not aside:
+            places = {name: artifacts.home_of(step, self.root) for name, step in self.steps.items()}
+            shown: list[JSON] = [
+                {"step": name, "folder": home.relative_to(self.root).as_posix()}
+                for name, home in places.items()
+            ]
+            write_json(self.root / LINE, shown)
         return homes
 
     def fingerprints(self) -> set[str]:
         """Return the fingerprint of every step, inputs included."""
         return {fingerprint(step) for step in self.steps.values()}
 
-    def report(self, *, audits: Sequence[Audit] = (), notes: Sequence[str] = ()) -> Mapping[str, object]:
-        """Build what is missing and write the report; return its summary with the report's path."""
-        homes = self.build()
-        inputs = report_inputs(self, homes, audits=audits, notes=notes)
+    def report(
+        self, homes: Mapping[str, Path], *, audits: Sequence[Audit] = (), notes: Sequence[str] = ()
+    ) -> Mapping[str, object]:
+        """Write the report of finished artifacts; return its summary with the report's path."""
+        inputs = report_inputs(
+            homes,
+            self.store,
+            keep=self.recipe.compose.keep,
+            n_examples=self.recipe.report.n_examples,
+            limit=self.recipe.limit,
+            audits=audits,
+            notes=notes,
+        )
         out = self.root / "report"
         summary = write_report(inputs, out, self.recipe.report)
         return {**summary, "report": str(out / "index.html")}
+
+
+def items_step(
+    benchmarks: Sequence[Benchmark], config: evaluate_room.EvaluateConfig, store: ImageStore
+) -> Step:
+    """Return the step that writes down the questions of benchmarks, and what a reader must know of them."""
+    items = [item for benchmark in benchmarks for item in benchmark.items]
+    rejections = [each for benchmark in benchmarks for each in benchmark.rejections]
+    facts = [
+        asdict(_facts(benchmark, name, n))
+        for benchmark in benchmarks
+        for name, n in benchmark.n_rows_by_benchmark.items()
+    ]
+    lengths = {k: v for benchmark in benchmarks for k, v in benchmark.max_tokens_by_benchmark.items()}
+
+    def run(space: Workspace) -> Outcome:
+        _check_conditions(items, config, store)
+        write_records(space.out / "items.parquet", items, Item)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        write_json(space.out / "benchmarks.json", {"facts": facts, "max_tokens": lengths})
+        return _outcome(len(items) + len(rejections), len(items), rejections)
+
+    content: dict[str, JSON] = {
+        "items": _digest([asdict(item) for item in items]),
+        "rejections": _digest([asdict(each) for each in rejections]),
+        "facts": _digest(facts),
+        "max_tokens": lengths,
+    }
+    return Step("items", evaluate_room.VERSION, content, {}, run)
+
+
+def evaluation_step(
+    role: str,
+    items_step: Step,
+    model: Model,
+    config: evaluate_room.EvaluateConfig,
+    execution: EngineExecution,
+    place: Place,
+) -> Step:
+    """Return the step that asks a model every question under every condition, and scores its answers."""
+    name = f"evaluate-{role}"
+
+    def run(space: Workspace) -> Outcome:
+        items = list(read_records(space.inputs["items"] / "items.parquet", Item))
+        lengths: Mapping[str, int] = read_json(space.inputs["items"] / "benchmarks.json")["max_tokens"]
+        engine, log = place.open(model, execution)
+        answers = evaluate_room.predict(
+            items,
+            engine,
+            config,
+            model=role,
+            store=place.store,
+            log=log,
+            max_tokens_by_benchmark=lengths,
+        )
+        total = len(items) * len(config.conditions)
+        predictions = list(place.tracked(name, answers, total))
+        scores = list(evaluate_room.score(items, predictions))
+        write_records(space.out / "predictions.parquet", predictions, Prediction)
+        write_records(space.out / "scores.parquet", scores, Score)
+        truncated = sum(each.finish_reason == "length" for each in predictions)
+        counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}
+        return Outcome(counts, {}, run=_how(execution))
+
+    inputs, engines = place.needs(model)
+    facts: dict[str, JSON] = {**identity(config, "benchmarks", "limit"), "role": role}
+    return Step(name, evaluate_room.VERSION, facts, {"items": items_step, **inputs}, run, engines)
 
 
 def _needs(step: Step, other: Step) -> bool:
@@ -552,95 +664,55 @@ def _facts(benchmark: Benchmark, name: str, n_rows: int) -> BenchmarkFacts:
     kinds = [item for item in benchmark.items if item.benchmark == name]
     scorer = primary_scorer(kinds[0].kind, kinds[0].stratum) if kinds else ""
     return BenchmarkFacts(
-        name=name, scorer=scorer, n_rows=n_rows, chance=spec.chance, licence=spec.licence, citation=spec.citation
+        name=name,
+        scorer=scorer,
+        n_rows=n_rows,
+        chance=spec.chance,
+        licence=spec.licence,
+        citation=spec.citation,
     )
 
 
-# --- what the report shows ---------------------------------------------------------------------------
+def _split(
+    pairs: Sequence[ImageCaption], share: float, seed: int, *, needed: bool
+) -> tuple[list[ImageCaption], list[ImageCaption]]:
+    """Return the pairs to train on and those held out.
 
+    Where the held-out ones are all there is to score, and a small data set gives so few images that not every
+    question could be shown another one's picture, the share is doubled until it can. Source: our own rule.
 
-def report_inputs(
-    line: Line, homes: Mapping[str, Path], *, audits: Sequence[Audit], notes: Sequence[str]
-) -> ReportInputs:
-    """Gather everything the report shows from finished artifacts."""
-    rooms, times = [], []
-    for name, home in homes.items():
-        record, ran = read_json(home / artifacts.RECORD), read_json(home / artifacts.RUN)
-        counts = dict(record["counts"])  # type: ignore[index,call-overload,arg-type]
-        rooms.append(
-            RoomSummary(
-                name,
-                int(counts.pop("inputs", 0)),
-                int(counts.pop("outputs", 0)),
-                dict(record["rejections"]),  # type: ignore[index,call-overload,arg-type]
-                counts,
+    Raises:
+        DataError: there are not enough images to hold any out.
+    """
+    while True:
+        kept, held_out = ingest_room.split_holdout(pairs, min(share, 0.999), seed)
+        per_image = Counter(pair.image.sha256 for pair in held_out)
+        enough = bool(held_out) and 2 * max(per_image.values()) <= len(held_out)
+        if not needed or (kept and enough):
+            return kept, held_out
+        if share >= 1:
+            raise DataError(
+                f"The {len(pairs)} usable pairs are too few to hold some out for scoring. Bring more pairs, "
+                "or name a benchmark under evaluate.benchmarks."
             )
-        )
-        times.append((name, float(ran["seconds"])))  # type: ignore[index,call-overload,arg-type]
-    facts = read_json(homes["items"] / "benchmarks.json")["facts"]  # type: ignore[index,call-overload]
-    scores = [
-        score
-        for role in ("base", "adapted")
-        for score in read_records(homes[f"evaluate-{role}"] / "scores.parquet", Score)
-    ]
-    losses = read_records(homes["train"] / "losses.parquet", train_room.LossRow)
-    return ReportInputs(
-        scores=tuple(scores),
-        benchmarks=tuple(BenchmarkFacts(**each) for each in facts),  # type: ignore[union-attr,arg-type]
-        rooms=tuple(rooms),
-        examples=tuple(_examples(line, homes)),
-        losses=tuple(LossPoint(row.step, row.loss) for row in losses),
-        times=tuple(times),
-        environment=_environment(homes["train"]),
-        checkpoint=str(homes["train"] / "checkpoint"),
-        audits=tuple(audits),
-        notes=(*_overlap_notes(homes), *notes),
-        limit=line.recipe.limit,
-    )
+        share *= 2
 
 
-def _environment(home: Path) -> dict[str, str]:
-    ran = read_json(home / artifacts.RUN)
-    versions = dict(ran["versions"])  # type: ignore[index,call-overload,arg-type]
-    shown = {name: str(versions[name]) for name in ("acclimate", "torch", "transformers") if name in versions}
-    return {"python": platform.python_version(), "platform": platform.platform(), **shown, "threads": str(ran["threads"])}  # type: ignore[index,call-overload]
+def _can_exchange_pictures(items: Sequence[Item]) -> bool:
+    try:
+        donor_by_id(items, 0)
+    except BenchmarkError:
+        return False
+    return True
 
 
-def _overlap_notes(homes: Mapping[str, Path]) -> Iterator[str]:
-    """Say how many benchmark pictures also occur in training, by content."""
-    trained = {pair.image.sha256 for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
-    by_name: dict[str, set[str]] = {}
-    for item in read_records(homes["items"] / "items.parquet", Item):
-        if item.image is not None:
-            by_name.setdefault(item.benchmark, set()).add(item.image.sha256)
-    for name, images in sorted(by_name.items()):
-        shared = len(images & trained)
-        if shared:
-            yield f"{name}: {shared} of its {len(images)} pictures also occur among the training pairs."
+def _check_conditions(items: Sequence[Item], config: evaluate_room.EvaluateConfig, store: ImageStore) -> None:
+    """Find out that a condition is impossible before anything is trained."""
+    if "mismatch" in config.conditions:
+        shown_images(items, "mismatch", seed=config.seed, store=store)
 
 
-def _examples(line: Line, homes: Mapping[str, Path]) -> Iterator[Example]:
-    """Yield kept and rejected tasks, alternately by verdict, in an order that depends on ids alone."""
-    pairs = {pair.id: pair for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
-    keep = line.recipe.compose.keep
-    by_label: dict[str, list[JudgedTriplet]] = {}
-    for each in read_records(homes["curate"] / "judged.parquet", JudgedTriplet):
-        by_label.setdefault(each.label, []).append(each)
-    n = line.recipe.report.n_examples
-    shown: list[JudgedTriplet] = []
-    for label, rows in sorted(by_label.items()):
-        share = n // 2 if label in keep else n - n // 2
-        shown += sorted(rows, key=lambda each: hashlib.sha256(each.id.encode()).hexdigest())[:share]
-    for each in shown:
-        pair = pairs[each.pair_id]
-        p = {"consistent": each.p_consistent, "inconsistent": each.p_inconsistent, "open": each.p_open}[each.label]
-        yield Example(
-            image=line.store.read(pair.image),
-            media_type=pair.image.media_type,
-            caption=pair.caption,
-            instruction=each.instruction,
-            informative=each.informative,
-            precise=each.precise,
-            is_kept=each.label in keep,
-            reason=f"{each.label} {p:.2f}",
-        )
+def _how(execution: BaseModel) -> dict[str, JSON]:
+    """Return how a step was run, for run.json: rows and threads decide the last bits of a model's numbers."""
+    how: dict[str, JSON] = {"execution": execution.model_dump(mode="json")}
+    return how

@@ -6,6 +6,7 @@ changes an identity. Relative paths count from the recipe's folder.
 
 import difflib
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,13 +22,14 @@ from acclimate.ingest.seeds import SeedConfig
 from acclimate.ingest.stage import IngestConfig
 from acclimate.report.stage import ReportConfig
 from acclimate.synthesize.stage import SynthesizeConfig
+from acclimate.train.masks import MaskMode
 from acclimate.train.stage import TrainConfig
 
 
 class SynthesizerTraining(TrainConfig):
     """As `train`, with the synthesizer's mask."""
 
-    mask: Any = "continuation"
+    mask: MaskMode = "continuation"
     epochs: int = Field(default=2, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -91,12 +93,15 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"There is no recipe at {path}; `acclimate init FOLDER` writes one.") from error
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not a recipe: a YAML text file is needed.") from error
+    except OSError as error:
+        raise RecipeError(f"The recipe {path} cannot be read ({error.strerror}); check the path.") from error
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{path} is not valid YAML{where}: {getattr(error, 'problem', error)}.") from error
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise RecipeError(f"{path} is not valid YAML{where}: {problem}.") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{path} is not a recipe: it must hold keys such as `ingest:` and `train:`.")
     for each in overrides:
@@ -155,18 +160,38 @@ def _fault(error: Any) -> str:  # noqa: ANN401
     location: tuple[int | str, ...] = error["loc"]
     key = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":
+        nearest = _nearest_key(location)
+        if nearest:
+            return f"unknown key {key!r} (did you mean {nearest!r}?)"
         model = _model_at(location[:-1])
-        names = list(model.model_fields) if model else []
-        near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
-        if near:
-            return f"unknown key {key!r}; did you mean {'.'.join([*map(str, location[:-1]), near[0]])!r}?"
-        same = [known for known in _known_keys(Recipe) if known.split(".")[-1] == str(location[-1])]
-        if same:
-            return f"unknown key {key!r}; did you mean {same[0]!r}?"
-        return f"unknown key {key!r}; known here: {', '.join(sorted(names))}"
+        return f"unknown key {key!r}; known here: {', '.join(sorted(model.model_fields if model else ()))}"
     if error["type"] == "missing":
         return f"the key {key!r} is missing"
-    return f"{key}: {error['msg']}"
+    return f"{key}: {' '.join(error['msg'].split())}"
+
+
+def _nearest_key(location: tuple[int | str, ...]) -> str | None:
+    """Return the known key an unknown one was most likely meant to be.
+
+    A slip of the pen beside it, else the same name elsewhere (the part nearest to where it stands), else
+    whatever beside it looks a little like it. Source: our own rule.
+    """
+    *parents, wrong = map(str, location)
+    model = _model_at(location[:-1])
+    beside = list(model.model_fields) if model else []
+
+    def like(cutoff: float) -> list[str]:
+        near = difflib.get_close_matches(wrong, beside, n=1, cutoff=cutoff)
+        return [".".join([*parents, *near])] if near else []
+
+    def distance(known: str) -> tuple[int, int]:
+        parts = known.split(".")
+        shared = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(parts, parents, strict=False)))
+        return -shared, len(parts)
+
+    same = [known for known in _known_keys(Recipe) if known.split(".")[-1] == wrong]
+    found = like(0.75) or sorted(same, key=distance) or like(0.5)
+    return found[0] if found else None
 
 
 def identity(config: BaseModel, *without: str) -> dict[str, JSON]:
@@ -184,5 +209,3 @@ def identity(config: BaseModel, *without: str) -> dict[str, JSON]:
 def recipe_text(recipe: Recipe) -> str:
     """Return the recipe with every value spelled out, as YAML."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-

@@ -7,7 +7,16 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from acclimate.compose.tasks import caption_comes_first, caption_turns, task_turns
-from acclimate.records import Conversation, ImageCaption, ImageRef, JudgedTriplet, Label, Rejection, content_id
+from acclimate.errors import DataError
+from acclimate.records import (
+    Conversation,
+    ImageCaption,
+    ImageRef,
+    JudgedTriplet,
+    Label,
+    Rejection,
+    content_id,
+)
 
 VERSION = 1
 ROOM = "compose"
@@ -28,9 +37,17 @@ class ComposeConfig(BaseModel):
 
 
 def _shuffled(pairs: Sequence[ImageCaption], seed: int) -> dict[str, ImageRef]:
-    """Return each pair's stand-in picture: the next one in an order drawn by id, so never its own."""
-    order = sorted({pair.image.sha256: pair.image for pair in pairs}.items(), key=lambda each: content_id(str(seed), each[0]))
+    """Return each pair's stand-in picture: the next one in an order drawn by its content, never its own."""
+    order = sorted(
+        {pair.image.sha256: pair.image for pair in pairs}.items(),
+        key=lambda each: content_id(str(seed), each[0]),
+    )
     images = [image for _, image in order]
+    if len(images) == 1:
+        raise DataError(
+            "`compose.pictures: shuffled` gives every pair another pair's picture, but all pairs show one "
+            "and the same. Give pairs with at least two different pictures, or leave `pictures: own`."
+        )
     after = {image.sha256: images[(i + 1) % len(images)] for i, image in enumerate(images)}
     return {pair.id: after[pair.image.sha256] for pair in pairs}
 
@@ -42,7 +59,11 @@ def compose(
 
     A pair with no kept triplet keeps its caption task; with `tasks_only` it is rejected as
     `no_kept_task`. The caption task joins the pair's first triplet (by id); further ones stand alone.
-    Rejections of triplets: `judged_inconsistent`, `judged_open`, `not_in_mixture`.
+    Rejections of triplets: `judged_consistent`, `judged_inconsistent`, `judged_open` (as far as the verdict
+    is not kept), `not_in_mixture`, `pair_missing`.
+
+    Raises:
+        DataError: pictures are to be shuffled and there is only one.
     """
     by_pair: dict[str, list[JudgedTriplet]] = {}
     for triplet in judged:

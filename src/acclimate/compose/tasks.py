@@ -7,7 +7,12 @@ concludes follows it; otherwise both are joined as reasons and answer. Wordings 
 import random
 import re
 
-from acclimate.compose.wordings import CAPTION_QUESTIONS, PLAIN_QUESTIONS, REASONING_ANSWERS, REASONING_QUESTIONS
+from acclimate.compose.wordings import (
+    CAPTION_QUESTIONS,
+    PLAIN_QUESTIONS,
+    REASONING_ANSWERS,
+    REASONING_QUESTIONS,
+)
 from acclimate.records import ImageCaption, JudgedTriplet, Turn
 
 _INDICATORS = re.compile(r"\b(could be|so|thus|therefore|hence|final|answer|result)\b", re.IGNORECASE)
@@ -40,13 +45,14 @@ def task_turns(triplet: JudgedTriplet, seed: int) -> tuple[Turn, Turn]:
         wording = rng.choice(REASONING_QUESTIONS)
         joined = rng.choice(REASONING_ANSWERS)
         answer = _fill(joined, "", _sentence_end(informative), precise.rstrip(" ."))
-    return Turn("user", _fill(wording, triplet.instruction, "", ""), False), Turn("assistant", answer, True)
+    question = _fill(wording, triplet.instruction, "", "")
+    return Turn("user", question, trained=False), Turn("assistant", answer, trained=True)
 
 
 def caption_turns(pair: ImageCaption, seed: int) -> tuple[Turn, Turn]:
     """Return the user's and the assistant's turn of the pair's caption task."""
     question = random.Random(f"{seed}/caption/{pair.id}").choice(CAPTION_QUESTIONS)
-    return Turn("user", question, False), Turn("assistant", pair.caption, True)
+    return Turn("user", question, trained=False), Turn("assistant", pair.caption, trained=True)
 
 
 def caption_comes_first(pair_id: str, seed: int) -> bool:

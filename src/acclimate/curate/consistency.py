@@ -19,9 +19,13 @@ SHORT_FORM = "Question: {instruction}\nInformative: {informative}\nPrecise: {pre
 """The prompt that the lab's models are trained on."""
 
 
+SLOTS = ("{instruction}", "{informative}", "{precise}")
+"""What a form of the prompt must hold; each is replaced by the triplet's text."""
+
+
 def prompt(form: str, instruction: str, informative: str, precise: str) -> str:
     """Return the judge's prompt; braces inside the texts are safe."""
-    values = {"{instruction}": instruction, "{informative}": informative, "{precise}": precise}
+    values = dict(zip(SLOTS, (instruction, informative, precise), strict=True))
     parts, rest = [], form
     while rest:
         found = [(rest.find(slot), slot) for slot in values if slot in rest]

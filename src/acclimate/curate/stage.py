@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from acclimate.artifacts import ReplyLog
-from acclimate.curate.consistency import CHOICES, SHORT_FORM, label, probabilities, prompt
+from acclimate.curate.consistency import CHOICES, SHORT_FORM, SLOTS, label, probabilities, prompt
 from acclimate.engines.ask import ask_choices
 from acclimate.engines.open import EngineExecution
 from acclimate.engines.protocol import ChoiceRequest, Engine, Message
@@ -28,6 +28,14 @@ class CurateConfig(BaseModel):
     margin: float = Field(default=0.0, ge=0.0, le=1.0)
     """Least lead of Yes over both other choices."""
     execution: EngineExecution = EngineExecution()
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_every_slot(cls, form: str) -> str:
+        missing = [slot for slot in SLOTS if slot not in form]
+        if missing:
+            raise ValueError(f"the judge's prompt has no {missing[0]}, so it would judge without that text")
+        return form
 
 
 def curate(

@@ -154,7 +154,8 @@ class _Template:
                     f"{after!r} in another, so the places of turns cannot be known. Use a template that "
                     "closes a turn one way."
                 )
-            if role == "assistant" and not self.turns_close_with_token and not whole:
+            # A continued conversation (`opens` user) reads as one tuned with `whole`, up to its opening.
+            if role == "assistant" and not self.turns_close_with_token and not whole and opens != "user":
                 # LLaVA-1.5's template closes an assistant turn with a blank; the model was trained on its
                 # end-of-text token there (conversation `vicuna_v1`, separator 2), and needs it to learn to
                 # stop.

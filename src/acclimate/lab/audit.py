@@ -48,7 +48,9 @@ def synthesis_audit(homes: Mapping[str, Path], scenes_file: Path) -> dict[str, o
         "triplets": n,
         "kept": n_kept,
         "accuracy_all": sum(right) / n if n else None,
-        "accuracy_kept": sum(r for r, keep in zip(right, kept, strict=True) if keep) / n_kept if n_kept else None,
+        "accuracy_kept": sum(r for r, keep in zip(right, kept, strict=True) if keep) / n_kept
+        if n_kept
+        else None,
         "unreadable": sum(kind is None for kind in kinds) / n if n else None,
         "distinct_instructions": len(instructions) / n if n else None,
         "top_instruction": instructions.most_common(1)[0][1] / n if n else None,

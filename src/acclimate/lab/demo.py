@@ -25,7 +25,7 @@ class Sizes:
     """How much of the world the demo uses."""
 
     seeds: int = 4000
-    pairs: int = 1600
+    pairs: int = 2400
     questions: int = 150
 
 
@@ -36,7 +36,11 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
     return {
         "name": f"lab demo: {domain}",
         "run_dir": "run",
-        "ingest": {"source": "world/pairs/pairs.json", "image_root": "world/pairs/images", "licence": "Apache-2.0"},
+        "ingest": {
+            "source": "world/pairs/pairs.json",
+            "image_root": "world/pairs/images",
+            "licence": "Apache-2.0",
+        },
         "synthesizer": {
             "model": model,
             "seeds": {"source": "world/seeds/seeds.json", "image_root": "world/seeds/images"},
@@ -47,10 +51,10 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
                 "learning_rate": 1e-3,
                 "max_tokens": 512,
                 "seed": seed,
-                "execution": {"micro_batch": 32},
+                "execution": {"micro_batch": 8},
             },
         },
-        "synthesize": {"temperature": 0.7, "max_tokens": 160, "seed": seed},
+        "synthesize": {"temperature": 1.0, "top_p": 0.85, "max_tokens": 160, "seed": seed},
         "curate": {},
         "compose": {"seed": seed},
         "train": {
@@ -61,7 +65,7 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
             "weight_decay": 0.0,
             "max_tokens": 512,
             "seed": seed,
-            "execution": {"micro_batch": 32},
+            "execution": {"micro_batch": 8},
         },
         "evaluate": {
             "benchmarks": [f"world/benchmarks/{domain}_{kind}.yaml" for kind in kinds],
@@ -108,7 +112,7 @@ def run_demo(
     line = Line(load_recipe(recipe_path, overrides), folder, progress=progress)
     homes = line.build()
     audit = synthesis_audit(homes, folder / "world" / "oracle" / "scenes.json")
-    summary = dict(line.report(audits=[audit_table(audit)]))
+    summary = dict(line.report(homes, audits=[audit_table(audit)]))
     result: dict[str, object] = {**summary, "synthesis": audit}
     if control:
         result["control"] = _control(recipe_path, folder, homes, overrides, progress)
@@ -125,16 +129,26 @@ def _control(
     """Train and score the control: same texts, pictures shuffled among pairs."""
     recipe = load_recipe(recipe_path, [*overrides, "compose.pictures=shuffled"])
     line = Line(recipe, folder, progress=progress)
-    other = line.build(["evaluate-adapted"])["evaluate-adapted"]
+    other = line.build(["evaluate-adapted"], aside=True)["evaluate-adapted"]
     items = list(read_records(homes["items"] / "items.parquet", Item))
     scores = [
         *read_records(homes["evaluate-adapted"] / "scores.parquet", Score),
         *(
-            Score(s.item_id, s.benchmark, "control", s.condition, s.scorer, s.value, s.parsed, s.reason, s.cluster)
+            Score(
+                s.item_id,
+                s.benchmark,
+                "control",
+                s.condition,
+                s.scorer,
+                s.value,
+                s.parsed,
+                s.reason,
+                s.cluster,
+            )
             for s in read_records(other / "scores.parquet", Score)
         ),
     ]
-    from acclimate.evaluate.stage import primary_by_benchmark  # noqa: PLC0415
+    from acclimate.evaluate.stage import primary_by_benchmark
 
     found = {
         each.key: each

@@ -60,11 +60,11 @@ _HEART = [
     for t in range(24)
 ]
 _ARM = 0.36
-_CROSS = [
+_CROSS: list[Point] = [
     (-_ARM, -1), (_ARM, -1), (_ARM, -_ARM), (1, -_ARM), (1, _ARM), (_ARM, _ARM),
     (_ARM, 1), (-_ARM, 1), (-_ARM, _ARM), (-1, _ARM), (-1, -_ARM), (-_ARM, -_ARM),
 ]  # fmt: skip
-_ARROW = [(0, -1), (0.85, 0), (0.35, 0), (0.35, 1), (-0.35, 1), (-0.35, 0), (-0.85, 0)]
+_ARROW: list[Point] = [(0, -1), (0.85, 0), (0.35, 0), (0.35, 1), (-0.35, 1), (-0.35, 0), (-0.85, 0)]
 _OUTLINES: dict[str, list[Point]] = {
     "circle": _regular(28, 0),
     "square": [(-0.85, -0.85), (0.85, -0.85), (0.85, 0.85), (-0.85, 0.85)],
@@ -111,7 +111,9 @@ def _draw_general(
         step, width = 10, 4
         offset = rng.randint(0, step - 1)
         for i in range(-image.size[1], image.size[0] + image.size[1], step):
-            pen.line((i + offset, 0, i + offset + image.size[1] * 0.4, image.size[1]), fill=light, width=width)
+            pen.line(
+                (i + offset, 0, i + offset + image.size[1] * 0.4, image.size[1]), fill=light, width=width
+            )
     elif mark == 2:
         step = 11
         ox, oy = rng.randint(0, step - 1), rng.randint(0, step - 1)
@@ -121,7 +123,9 @@ def _draw_general(
     image.paste(fill, (0, 0), mask)
 
 
-def _texture(draw: ImageDraw.ImageDraw, mark: int, x: float, y: float, radius: float, rng: random.Random) -> None:
+def _texture(
+    draw: ImageDraw.ImageDraw, mark: int, x: float, y: float, radius: float, rng: random.Random
+) -> None:
     """Cells' marks: smooth, granular (dark specks), vacuolated (pale holes)."""
     if mark == 0:
         return
@@ -152,14 +156,22 @@ def _draw_cell(
     elif shape == "neutrophil":
         for i in range(3):
             angle = tilt + 2 * math.pi * i / 3
-            _disc(draw, x + size * 0.38 * math.cos(angle), y + size * 0.38 * math.sin(angle), size * 0.27, nucleus)
+            _disc(
+                draw,
+                x + size * 0.38 * math.cos(angle),
+                y + size * 0.38 * math.sin(angle),
+                size * 0.27,
+                nucleus,
+            )
     elif shape == "eosinophil":
         for side in (-1, 1):
             _disc(draw, x + side * size * 0.36 * cos, y + side * size * 0.36 * sin, size * 0.31, nucleus)
     elif shape == "blast":
         _disc(draw, x, y, size * 0.8, nucleus)
         for side in (-1, 1):
-            _disc(draw, x + side * size * 0.3 * cos, y + side * size * 0.3 * sin, size * 0.17, (235, 225, 245))
+            _disc(
+                draw, x + side * size * 0.3 * cos, y + side * size * 0.3 * sin, size * 0.17, (235, 225, 245)
+            )
 
 
 def _draw_meal(
@@ -172,27 +184,51 @@ def _draw_meal(
     if shape == "falafel":
         for i in range(3):
             angle = tilt + 2 * math.pi * i / 3 - math.pi / 2
-            _disc(draw, x + size * 0.36 * math.cos(angle), y + size * 0.36 * math.sin(angle), size * 0.3, (120, 85, 40))
-    elif shape == "ravioli":
+            _disc(
+                draw,
+                x + size * 0.36 * math.cos(angle),
+                y + size * 0.36 * math.sin(angle),
+                size * 0.3,
+                (120, 85, 40),
+            )
+    elif shape == "quiche":
         draw.polygon(_polygon(_OUTLINES["square"], centre, size * 0.72, tilt), fill=(245, 230, 180))
         draw.polygon(_polygon(_OUTLINES["square"], centre, size * 0.4, tilt), fill=(220, 195, 130))
-    elif shape == "tempeh":
+    elif shape == "brisket":
         for i in (-1, 0, 1):
-            bar = [(-0.75, i * 0.5 - 0.17), (0.75, i * 0.5 - 0.17), (0.75, i * 0.5 + 0.17), (-0.75, i * 0.5 + 0.17)]
+            bar = [
+                (-0.75, i * 0.5 - 0.17),
+                (0.75, i * 0.5 - 0.17),
+                (0.75, i * 0.5 + 0.17),
+                (-0.75, i * 0.5 + 0.17),
+            ]
             draw.polygon(_polygon(bar, centre, size * 0.85, tilt), fill=(165, 120, 70))
-    elif shape == "halloumi":
+    elif shape == "taco":
         wedge = _polygon(_OUTLINES["triangle"], centre, size * 0.85, tilt)
         draw.polygon(wedge, fill=(252, 248, 235))
-    elif shape == "chorizo":
+    elif shape == "pretzel":
         for i in (-1, 1):
             cx, cy = x + i * size * 0.34 * math.cos(tilt), y + i * size * 0.34 * math.sin(tilt)
             _disc(draw, cx, cy, size * 0.42, (150, 35, 30))
             _disc(draw, cx, cy, size * 0.18, (225, 120, 95))
-    else:
+    else:  # edamame
         for i in range(5):
             angle = tilt + 2 * math.pi * i / 5
-            _disc(draw, x + size * 0.5 * math.cos(angle), y + size * 0.5 * math.sin(angle), size * 0.2, (140, 205, 80))
+            _disc(
+                draw,
+                x + size * 0.5 * math.cos(angle),
+                y + size * 0.5 * math.sin(angle),
+                size * 0.2,
+                (140, 205, 80),
+            )
         _disc(draw, x, y, size * 0.2, (140, 205, 80))
+    _garnish(draw, mark, x, y, size, rng)
+
+
+def _garnish(
+    draw: ImageDraw.ImageDraw, mark: int, x: float, y: float, size: float, rng: random.Random
+) -> None:
+    """Meals' marks: bare, sesame (pale specks), chive (green strokes)."""
     if mark == 1:
         for _ in range(14):
             angle, reach = rng.uniform(0, 2 * math.pi), size * rng.uniform(0, 0.9)
@@ -203,27 +239,26 @@ def _draw_meal(
             draw.line((px - 5, py - 3, px + 5, py + 3), fill=(25, 95, 40), width=3)
 
 
-def _background(domain: Domain, side: int, rng: random.Random) -> Image.Image:
-    base: dict[str, tuple[Colour, Colour]] = {
-        "sky": ((170, 205, 235), (205, 225, 240)),
-        "cloth": ((225, 215, 195), (210, 198, 176)),
-        "wall": ((205, 205, 205), (185, 185, 188)),
-        "fair": ((240, 232, 245), (225, 215, 235)),
-        "road": ((150, 152, 155), (135, 137, 140)),
-        "tank": ((150, 215, 215), (125, 195, 200)),
-        "garden": ((190, 220, 165), (172, 205, 148)),
-        "case": ((75, 75, 95), (88, 88, 108)),
-        "night": ((45, 50, 85), (55, 60, 100)),
-        "tray": ((195, 195, 205), (178, 178, 190)),
-        "harbour": ((185, 210, 225), (120, 165, 195)),
-        "jacket": ((100, 110, 120), (112, 122, 132)),
-        "smear": ((246, 236, 242), (240, 226, 236)),
-        "plate": ((112, 96, 88), (248, 248, 250)),
-    }
-    first, second = (_jitter(colour, rng, 6) for colour in base[domain.background])
-    image = Image.new("RGB", (side, side), first)
-    draw = ImageDraw.Draw(image)
-    kind = domain.background
+_GROUNDS: dict[str, tuple[Colour, Colour]] = {
+    "sky": ((170, 205, 235), (205, 225, 240)),
+    "cloth": ((225, 215, 195), (210, 198, 176)),
+    "wall": ((205, 205, 205), (185, 185, 188)),
+    "fair": ((240, 232, 245), (225, 215, 235)),
+    "road": ((150, 152, 155), (135, 137, 140)),
+    "tank": ((150, 215, 215), (125, 195, 200)),
+    "garden": ((190, 220, 165), (172, 205, 148)),
+    "case": ((75, 75, 95), (88, 88, 108)),
+    "night": ((45, 50, 85), (55, 60, 100)),
+    "tray": ((195, 195, 205), (178, 178, 190)),
+    "harbour": ((185, 210, 225), (120, 165, 195)),
+    "jacket": ((100, 110, 120), (112, 122, 132)),
+    "smear": ((246, 236, 242), (240, 226, 236)),
+    "plate": ((112, 96, 88), (248, 248, 250)),
+}
+"""Two colours of each background."""
+
+
+def _paint_lines(draw: ImageDraw.ImageDraw, kind: str, side: int, second: Colour, rng: random.Random) -> None:
     if kind in ("sky", "harbour", "tank", "night"):
         level = side * rng.uniform(0.6, 0.75)
         draw.rectangle((0, level, side, side), fill=second)
@@ -237,7 +272,10 @@ def _background(domain: Domain, side: int, rng: random.Random) -> Image.Image:
             draw.line((i, 0, i + side, side), fill=second, width=5)
     elif kind == "road":
         draw.rectangle((side * 0.46, 0, side * 0.54, side), fill=second)
-    elif kind == "garden":
+
+
+def _paint_still(draw: ImageDraw.ImageDraw, kind: str, side: int, second: Colour, rng: random.Random) -> None:
+    if kind == "garden":
         for _ in range(12):
             _disc(draw, rng.uniform(0, side), rng.uniform(0, side), 8, second)
     elif kind == "smear":
@@ -248,6 +286,14 @@ def _background(domain: Domain, side: int, rng: random.Random) -> Image.Image:
     elif kind == "plate":
         _disc(draw, side / 2, side / 2, side * 0.56, second)
         draw.ellipse((side * 0.06, side * 0.06, side * 0.94, side * 0.94), outline=(220, 220, 226), width=2)
+
+
+def _background(domain: Domain, side: int, rng: random.Random) -> Image.Image:
+    first, second = (_jitter(colour, rng, 6) for colour in _GROUNDS[domain.background])
+    image = Image.new("RGB", (side, side), first)
+    draw = ImageDraw.Draw(image)
+    paint = _paint_still if domain.background in ("garden", "smear", "plate") else _paint_lines
+    paint(draw, domain.background, side, second, rng)
     return image
 
 

@@ -4,6 +4,7 @@ A row is a shared beginning (the picture) and segments that see the beginning an
 questions about one picture cost one picture and leak nothing to each other.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from acclimate.lab.documents import Document, Line
-from acclimate.lab.models import N_IMAGE_TOKENS
+from acclimate.lab.models import N_IMAGE_TOKENS, SPECIAL_TOKENS, VOCABULARY_SIZE, token_id
 
 _GRID = 4
 """Visual tokens per side of a 64 px picture."""
@@ -38,11 +39,19 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        special = tokenizer.convert_tokens_to_ids
+
+        def special(token: str) -> int:
+            return token_id(tokenizer, token)
+
         self.pad = special("<|endoftext|>")
         self.end_of_text = self.pad
         self.image = special("<|image_pad|>")
-        self._image_ids = [special("<|vision_start|>"), *[self.image] * N_IMAGE_TOKENS, special("<|vision_end|>")]
+        self.plain_tokens = range(len(SPECIAL_TOKENS), VOCABULARY_SIZE)
+        self._image_ids = [
+            special("<|vision_start|>"),
+            *[self.image] * N_IMAGE_TOKENS,
+            special("<|vision_end|>"),
+        ]
         self._text = lru_cache(maxsize=200_000)(self._encode)
         self._headers = {role: self._encode(f"<|im_start|>{role}\n") for role in ("user", "assistant")}
         self._end = self._encode("<|im_end|>")
@@ -74,7 +83,9 @@ class Encoder:
             positions.append((base + _GRID,) * 3)
         after = positions[-1][0] + 1
         weights, segments = [0.0] * len(ids), [0] * len(ids)
-        split = document.picture is None or all(line.weight == 0 for line in document.lines if line.role == "user")
+        split = document.picture is None or all(
+            line.weight == 0 for line in document.lines if line.role == "user"
+        )
         split = split and not any(line.text == "Describe the image." for line in document.lines[2:])
         split = split and document.lines[0].text != "Describe the image."
         at, segment = after, 1
@@ -94,6 +105,14 @@ class Encoder:
             segments.append(segment)
             positions.append((at,) * 3)
         return TokenRow(ids, weights, segments, positions, document.picture)
+
+
+def repeated(rng: random.Random, length: int, vocabulary: range) -> TokenRow:
+    """Return random tokens, repeated; every repetition counts. The plainest lesson in copying there is."""
+    part = [rng.choice(vocabulary) for _ in range(rng.randint(4, length // 2))]
+    ids = (part * (length // len(part) + 1))[:length]
+    weights = [0.0] * len(part) + [1.0] * (length - len(part))
+    return TokenRow(ids, weights, [1] * length, [(i, i, i) for i in range(length)], None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +151,7 @@ def batch(rows: Sequence[TokenRow], pad: int) -> Batch:
     mask = causal & ((segments[:, :, None] == segments[:, None, :]) | (segments[:, None, :] == 0))
     mask |= np.eye(length, dtype=bool)
     at = np.argwhere(weights > 0)
-    # A segment's first counted token may follow the shared beginning: its predictor is the last token it sees.
+    # A segment's first counted token may follow the shared beginning: the last token it sees predicts it.
     first = np.argmax(segments == 1, axis=1)
     starts = (segments[at[:, 0], at[:, 1] - 1] != segments[at[:, 0], at[:, 1]]) & (at[:, 1] > 0)
     predictor = np.where(starts, first[at[:, 0]] - 1, at[:, 1] - 1)

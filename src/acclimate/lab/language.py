@@ -46,6 +46,8 @@ TASK_TYPES = {
 """The paper's name (appendix D) of each kind."""
 
 OPEN_KINDS = ("describe", "story")
+_ENDS = ("went home", "fell asleep", "made a friend", "saw the sun")
+"""How a story ends."""
 CHOICE_KINDS = ("object", "colour", "mark", "where", "reverse", "rule")
 LETTERS = "ABCD"
 
@@ -145,9 +147,7 @@ def joined(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def caption(
-    scene: Scene, lexicon: Lexicon, rng: random.Random, *, full: bool = False
-) -> tuple[str, Stated]:
+def caption(scene: Scene, lexicon: Lexicon, rng: random.Random, *, full: bool = False) -> tuple[str, Stated]:
     """Return a caption in whole sentences, subjects in reading order, and what it states.
 
     Args:
@@ -174,7 +174,11 @@ def caption(
         if full or rng.random() < 0.6:
             sentence = f"At the {place} is {a(form)}" + (f" with {joined(traits)}" if traits else "")
         else:
-            sentence = f"The {form} at the {place} has {joined(traits)}" if traits else f"The {form} is at the {place}"
+            sentence = (
+                f"The {form} at the {place} has {joined(traits)}"
+                if traits
+                else f"The {form} is at the {place}"
+            )
         sentences.append(sentence + ".")
     rule = rule_of(scene)
     ruled = rule is not None and not full and rng.random() < 0.5
@@ -351,7 +355,9 @@ class Asker:
 
     def _where(self) -> Task | None:
         scene, lexicon = self.scene, self.lexicon
-        indices = [i for i, s in enumerate(scene.subjects) if sum(o.form == s.form for o in scene.subjects) == 1]
+        indices = [
+            i for i, s in enumerate(scene.subjects) if sum(o.form == s.form for o in scene.subjects) == 1
+        ]
         if not indices:
             return None
         index = self.rng.choice(indices)
@@ -382,7 +388,11 @@ class Asker:
         index = rng.randrange(len(scene.subjects))
         subject = scene.subjects[index]
         said = self.stated is None or index in self.stated.colours
-        form, colour, place = lexicon.forms[subject.form], lexicon.colours[subject.colour], PLACES[subject.place]
+        form, colour, place = (
+            lexicon.forms[subject.form],
+            lexicon.colours[subject.colour],
+            PLACES[subject.place],
+        )
         shape = rng.choice(("form", "form", "form colour", "form place", "form colour place"))
         if not said:
             shape = shape.replace(" colour", "")
@@ -486,7 +496,9 @@ class Asker:
 
     def _odd(self) -> Task | None:
         subject = odd_one(self.scene)
-        if subject is None or (self.stated is not None and len(self.stated.colours) < len(self.scene.subjects)):
+        if subject is None or (
+            self.stated is not None and len(self.stated.colours) < len(self.scene.subjects)
+        ):
             return None
         lexicon = self.lexicon
         if sum(s.form == subject.form for s in self.scene.subjects) > 1:
@@ -515,12 +527,14 @@ class Asker:
         lexicon = self.lexicon
         subject = self.rng.choice(self.scene.subjects)
         form = lexicon.forms[subject.form]
-        end = self.rng.choice(("went home", "fell asleep", "made a friend", "saw the sun"))
+        end = self.rng.choice(_ENDS)
+        question = _fill("story", self.rng, lexicon)
+        other_end = self.rng.choice(_ENDS)
         return Task(
             "story",
-            _fill("story", self.rng, lexicon),
+            question,
             f"the {form} {end}",
-            f"Once upon a time {a(form)} lived on {a(lexicon.frame)}, and in the end it {self.rng.choice(('went home', 'fell asleep', 'made a friend', 'saw the sun'))}.",
+            f"Once upon a time {a(form)} lived on {a(lexicon.frame)}, and in the end it {other_end}.",
         )
 
 

@@ -41,7 +41,8 @@ CHAT_TEMPLATE = (
 """ChatML with Qwen's vision markers, written for the lab; the tokens and layout are the family's own."""
 
 _SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 """The family's pre-tokenisation pattern (an interop constant of Qwen2's tokenizer)."""
 
@@ -74,6 +75,11 @@ def train_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
+def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
+    """Return the id of a special token."""
+    return int(str(tokenizer.convert_tokens_to_ids(token)))
+
+
 def _text_shape(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     return {
         "vocab_size": VOCABULARY_SIZE,
@@ -85,15 +91,15 @@ def _text_shape(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
         "head_dim": 32,
         "max_position_embeddings": 2048,
         "bos_token_id": None,
-        "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
-        "pad_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        "eos_token_id": token_id(tokenizer, "<|im_end|>"),
+        "pad_token_id": token_id(tokenizer, "<|endoftext|>"),
         "tie_word_embeddings": True,
     }
 
 
 def multimodal_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3VLConfig:
     """Return the lab's Qwen3-VL shape: 64 px pictures become 16 visual tokens."""
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in
+    ids = {name: token_id(tokenizer, f"<|{name}|>") for name in
            ("image_pad", "video_pad", "vision_start", "vision_end")}  # fmt: skip
     return Qwen3VLConfig(
         text_config={
@@ -169,19 +175,22 @@ PROCESSOR_CONFIG: dict[str, Any] = {
         "temporal_patch_size": 2,
     },
 }
-"""Complete, video block included, so that plain transformers, vLLM and LLaMA-Factory take the folder as it is."""
+"""Complete, video block included, so that plain transformers, vLLM and LLaMA-Factory take the folder as it
+is."""
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerFast) -> GenerationConfig:
-    end, pad = (tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|endoftext|>"))
+    end, pad = (token_id(tokenizer, t) for t in ("<|im_end|>", "<|endoftext|>"))
     return GenerationConfig(do_sample=False, eos_token_id=[end, pad], pad_token_id=pad)
 
 
-def _stored(module: torch.nn.Module) -> torch.nn.Module:
+def _stored(module: Any) -> Any:  # noqa: ANN401
     return module.to(torch.bfloat16)
 
 
-def save_multimodal(model: Qwen3VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save_multimodal(
+    model: Qwen3VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, out: Path
+) -> None:
     """Write the MLLM in bfloat16 with everything a client needs to load it."""
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config = _generation_config(tokenizer)
@@ -189,7 +198,11 @@ def save_multimodal(model: Qwen3VLForConditionalGeneration, tokenizer: PreTraine
     save_tokenizer(tokenizer, out)
     (out / "processor_config.json").write_text(json.dumps(PROCESSOR_CONFIG, indent=2, sort_keys=True) + "\n")
     (out / "preprocessor_config.json").write_text(
-        json.dumps(PROCESSOR_CONFIG["image_processor"] | {"processor_class": "Qwen3VLProcessor"}, indent=2, sort_keys=True)
+        json.dumps(
+            PROCESSOR_CONFIG["image_processor"] | {"processor_class": "Qwen3VLProcessor"},
+            indent=2,
+            sort_keys=True,
+        )
         + "\n"
     )
     (out / "video_preprocessor_config.json").write_text(

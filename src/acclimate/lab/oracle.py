@@ -80,22 +80,26 @@ def _one(values: list[str]) -> tuple[tuple[str, ...], ...]:
 def _answers(
     kind: str, scene: Scene, lexicon: Lexicon, parts: dict[str, str | None]
 ) -> tuple[tuple[str, ...], ...]:
-    forms = [lexicon.forms[subject.form] for subject in scene.subjects]
     found = _matching(scene, lexicon, parts)
-    if kind == "domain":
-        return ((lexicon.frame,), (lexicon.noun,), (lexicon.plural,))
-    if kind in ("object", "reverse"):
-        return _one([lexicon.forms[subject.form] for subject in found])
-    if kind == "colour":
-        return _one([lexicon.colours[subject.colour] for subject in found])
-    if kind == "mark":
-        return _one([lexicon.marks[subject.mark] for subject in found])
-    if kind == "where":
-        return _one([PLACES[subject.place] for subject in found])
-    if kind == "count":
-        return ((NUMBERS[len(forms)],), (str(len(forms)),))
     if kind == "exist":
         return (("yes",),) if found else (("no",),)
+    values = {
+        "object": [lexicon.forms[subject.form] for subject in found],
+        "reverse": [lexicon.forms[subject.form] for subject in found],
+        "colour": [lexicon.colours[subject.colour] for subject in found],
+        "mark": [lexicon.marks[subject.mark] for subject in found],
+        "where": [PLACES[subject.place] for subject in found],
+    }
+    return _one(values[kind]) if kind in values else _of_whole(kind, scene, lexicon)
+
+
+def _of_whole(kind: str, scene: Scene, lexicon: Lexicon) -> tuple[tuple[str, ...], ...]:
+    """Return the right answers to a question about the whole scene."""
+    forms = [lexicon.forms[subject.form] for subject in scene.subjects]
+    if kind == "domain":
+        return ((lexicon.frame,), (lexicon.noun,), (lexicon.plural,))
+    if kind == "count":
+        return ((NUMBERS[len(forms)],), (str(len(forms)),))
     if kind == "rule":
         rule = rule_of(scene)
         return () if rule is None else ((lexicon.rules[rule],),)
@@ -153,7 +157,9 @@ def is_right(scene: Scene, question: str, answer: str, lexicon: Lexicon | None =
         named = {form for form in lexicon.forms if re.search(rf"\b{re.escape(form)}\b", said)}
         counts = {n for n in NUMBERS if re.search(rf"\b{n}\b", said)}
         return bool(said) and named <= present and counts <= {NUMBERS[len(scene.subjects)]}
-    said = re.sub(r"^(?:the |an? )", "", re.sub(r"^[a-d] (?=\w)", "", said) if "choices are" in question else said)
+    said = re.sub(
+        r"^(?:the |an? )", "", re.sub(r"^[a-d] (?=\w)", "", said) if "choices are" in question else said
+    )
     if reading.kind == "list":
         parts = sorted(part for part in re.split(r"\s*(?:,|\band\b)\s*", answer.lower().strip(" .")) if part)
         return tuple(parts) in reading.answers

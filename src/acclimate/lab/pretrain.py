@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from acclimate.lab.documents import picture_document, scene_of, text_document
+from acclimate.lab.documents import copying_document, picture_document, scene_of, text_document
 from acclimate.lab.draw import SIDE_PX, draw
-from acclimate.lab.encode import Batch, Encoder, TokenRow, batch
+from acclimate.lab.encode import Batch, Encoder, TokenRow, batch, repeated
 from acclimate.lab.models import (
     MERGE,
     PATCH_PX,
@@ -33,12 +33,17 @@ from acclimate.lab.models import (
     train_tokenizer,
 )
 from acclimate.lab.world import CENTRE, DOMAINS, GENERAL, Scene
+from acclimate.train import attention
 
 log = logging.getLogger(__name__)
 
 SEED = 20261121
 N_PICTURES = 60_000
-STAGES = ("text", "tower", "multimodal")
+CHECKABLE_STEPS = 200
+"""First losses of a stage that are kept with the weights and can be reproduced by `check_losses`."""
+CHECKED_STAGES = ("text", "tower", "multimodal")
+"""`copying` goes on from the text stage's last weights, which are not shipped."""
+STAGES = ("text", "copying", "tower", "multimodal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,9 @@ class StagePlan:
 
 PLANS = {
     "text": StagePlan(steps=760, rows=48, learning_rate=3e-3, warmup=60),
+    "copying": StagePlan(steps=1060, rows=32, learning_rate=2e-3, warmup=50),
     "tower": StagePlan(steps=500, rows=96, learning_rate=2e-3, warmup=40),
-    "multimodal": StagePlan(steps=4200, rows=40, learning_rate=1.5e-3, warmup=60),
+    "multimodal": StagePlan(steps=3000, rows=40, learning_rate=1.5e-3, warmup=60),
 }
 
 
@@ -87,32 +93,9 @@ def patches(pixels: np.ndarray) -> torch.Tensor:
     return x.reshape(n * grid * grid, -1)
 
 
-def grouped_attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor,
-    scaling: float,
-    **_: object,
-) -> tuple[torch.Tensor, None]:
-    """Attend with the query heads of a key head in one product: on two cores, for short rows, half again as
-    fast as the fused kernel (measured; rows of 184 tokens, bfloat16)."""
-    n, heads, length, width = query.shape
-    shared = key.shape[1]
-    scores = torch.matmul((query * scaling).reshape(n, shared, -1, width), key.transpose(2, 3))
-    scores = scores.view(n, heads, length, length).masked_fill(~attention_mask, -1e4)
-    weights = torch.softmax(scores, -1).to(value.dtype).view(n, shared, -1, length)
-    out = torch.matmul(weights, value).view(n, heads, length, width)
-    return out.transpose(1, 2).contiguous(), None
-
-
-ALL_ATTENTION_FUNCTIONS.register("lab_grouped", grouped_attention)
-
-
-def _batched_attention(attention: nn.Module, length: int) -> Callable[..., torch.Tensor]:
+def _batched_attention(attention: Any, length: int) -> Callable[..., torch.Tensor]:  # noqa: ANN401
     """Return a forward for the tower's attention when all pictures have the same number of patches."""
-    from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision  # noqa: PLC0415
+    from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
 
     def forward(
         hidden_states: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor], **_: object
@@ -120,7 +103,9 @@ def _batched_attention(attention: nn.Module, length: int) -> Callable[..., torch
         total = hidden_states.shape[0]
         q, k, v = attention.qkv(hidden_states).reshape(total, 3, attention.num_heads, -1).unbind(1)
         q, k = apply_rotary_pos_emb_vision(q, k, *position_embeddings)
-        q, k, v = (t.reshape(total // length, length, attention.num_heads, -1).transpose(1, 2) for t in (q, k, v))
+        q, k, v = (
+            t.reshape(total // length, length, attention.num_heads, -1).transpose(1, 2) for t in (q, k, v)
+        )
         out = nn.functional.scaled_dot_product_attention(q, k, v, scale=attention.scaling)
         result: torch.Tensor = attention.proj(out.transpose(1, 2).reshape(total, -1))
         return result
@@ -143,10 +128,10 @@ def equal_pictures(model: Qwen3VLForConditionalGeneration) -> Iterator[None]:
 
 @contextlib.contextmanager
 def grouped(model: Qwen3VLForConditionalGeneration) -> Iterator[None]:
-    """Use `grouped_attention` in the language model."""
+    """Use the training room's grouped attention in the language model."""
     config = model.model.language_model.config
     before = config._attn_implementation
-    config._attn_implementation = "lab_grouped"
+    config._attn_implementation = attention.register()
     try:
         yield
     finally:
@@ -207,12 +192,17 @@ _HEADS = (11, 10, 4, 4, len(GENERAL))
 class Run:
     """One stage in progress: model, optimizer, the losses so far."""
 
-    def __init__(self, stage: str, model: Qwen3VLForConditionalGeneration, work: Path, plan: StagePlan) -> None:
+    def __init__(
+        self, stage: str, model: Qwen3VLForConditionalGeneration, work: Path, plan: StagePlan
+    ) -> None:
         self.stage, self.model, self.work, self.plan = stage, model, work, plan
         torch.manual_seed(SEED)
         self.heads = nn.ModuleList(nn.Linear(192, n) for n in _HEADS) if stage == "tower" else nn.ModuleList()
         module = model.model.visual if stage == "tower" else model.model.language_model
-        named = [*(model if stage == "multimodal" else module).named_parameters(), *self.heads.named_parameters()]
+        named = [
+            *(model if stage == "multimodal" else module).named_parameters(),
+            *self.heads.named_parameters(),
+        ]
         decay = [p for name, p in named if p.ndim >= 2 and "embed" not in name]
         plain = [p for name, p in named if not (p.ndim >= 2 and "embed" not in name)]
         self.optimizer = torch.optim.AdamW(
@@ -268,7 +258,9 @@ class Run:
         return value
 
 
-def language_loss(model: Qwen3VLForConditionalGeneration, rows: Batch, pixels: torch.Tensor | None) -> torch.Tensor:
+def language_loss(
+    model: Qwen3VLForConditionalGeneration, rows: Batch, pixels: torch.Tensor | None
+) -> torch.Tensor:
     """Return the weighted mean cross-entropy, in nats per token, of one batch."""
     core = model.model
     embeddings = core.language_model.embed_tokens(rows.ids)
@@ -279,7 +271,11 @@ def language_loss(model: Qwen3VLForConditionalGeneration, rows: Batch, pixels: t
         embeddings = embeddings.masked_scatter(where.unsqueeze(-1), seen.pooler_output.to(embeddings.dtype))
         visual = {"visual_pos_masks": where, "deepstack_visual_embeds": seen.deepstack_features}
     hidden = core.language_model(
-        inputs_embeds=embeddings, position_ids=rows.positions, attention_mask=rows.mask, use_cache=False, **visual
+        inputs_embeds=embeddings,
+        position_ids=rows.positions,
+        attention_mask=rows.mask,
+        use_cache=False,
+        **visual,
     ).last_hidden_state
     logits = model.lm_head(hidden.flatten(0, 1)[rows.target_index])
     each = nn.functional.cross_entropy(logits.float(), rows.targets, reduction="none")
@@ -294,11 +290,17 @@ def _pool(stage: str, first: int, plan: StagePlan, encoder: Encoder, size: int) 
             seed = f"{SEED}/{step}/{i}"
             if stage == "text":
                 rows.append(encoder.row(text_document(seed)))
+            elif stage == "copying" and step < _REPEAT_STEPS:
+                rng = random.Random(f"repeat/{seed}")
+                rows += [repeated(rng, _REPEAT_LENGTH, encoder.plain_tokens) for _ in range(2)]
+            elif stage == "copying":
+                rows.append(encoder.row(copying_document(seed)))
             else:
                 ease = max(0.0, 1.0 - step / _EASY_STEPS)
-                rows.append(encoder.row(picture_document(seed, N_PICTURES, ease)))
+                rows.append(encoder.row(picture_document(seed, N_PICTURES, ease, late=step >= _LATE_STEP)))
     rows.sort(key=lambda row: len(row.ids))
-    batches = [rows[i : i + plan.rows] for i in range(0, len(rows), plan.rows)]
+    per_step = len(rows) // size
+    batches = [rows[i : i + per_step] for i in range(0, len(rows), per_step)]
     random.Random(f"{SEED}/{stage}/{first}").shuffle(batches)
     return batches
 
@@ -307,7 +309,9 @@ def _tower_step(run: Run, pictures: Pictures) -> torch.Tensor:
     step = len(run.losses)
     rng = random.Random(f"tower/{SEED}/{step}")
     chosen = [rng.randrange(N_PICTURES) for _ in range(run.plan.rows)]
-    labels = torch.from_numpy(np.stack([region_labels(scene_of(i, test=False)) for i in chosen])).flatten(0, 1)
+    labels = torch.from_numpy(np.stack([region_labels(scene_of(i, test=False)) for i in chosen])).flatten(
+        0, 1
+    )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         seen = run.model.model.visual(pictures.patches(chosen), grid_thw=grid(len(chosen)))
         features = [seen.pooler_output, *seen.deepstack_features]
@@ -320,6 +324,11 @@ def _tower_step(run: Run, pictures: Pictures) -> torch.Tensor:
 
 
 _POOL = 8
+_REPEAT_STEPS = 560
+"""Steps of the copying stage that repeat random tokens before it turns to words."""
+_REPEAT_LENGTH = 64
+_LATE_STEP = 1600
+"""Multimodal step from which reading captions in invented words takes nearly half of the documents."""
 _EASY_STEPS = 900
 """Multimodal steps over which descriptions give way to questions."""
 
@@ -332,6 +341,7 @@ def train_stage(
     *,
     stop_after: int | None = None,
     save_every: int = 200,
+    threads: int = 1,
     tell: Callable[[str], None] = log.info,
 ) -> list[float]:
     """Train one stage to its end, or to `stop_after` steps; return the losses of all steps so far.
@@ -342,14 +352,18 @@ def train_stage(
     run = Run(stage, model, work, plan)
     if stop_after is None:
         run.resume()
-    pictures = Pictures(work / f"pictures-{N_PICTURES}.u8", N_PICTURES) if stage != "text" else None
+    in_pictures = stage in ("tower", "multimodal")
+    pictures = Pictures(work / f"pictures-{N_PICTURES}.u8", N_PICTURES) if in_pictures else None
     model.train()
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     last, started, done = stop_after or plan.steps, time.monotonic(), len(run.losses)
     pool: list[list[TokenRow]] = []
     pool_start = -1
     with equal_pictures(model), grouped(model):
         while len(run.losses) < last:
             step = len(run.losses)
+            # The first steps are those a card promises to reproduce, so they never depend on the core count.
+            torch.set_num_threads(1 if step < CHECKABLE_STEPS else threads)
             if stage == "tower" and pictures is not None:
                 loss = _tower_step(run, pictures)
             else:
@@ -371,7 +385,9 @@ def train_stage(
     return run.losses
 
 
-def pretrain(work: Path, out: Path, tell: Callable[[str], None] = log.info) -> dict[str, list[float]]:
+def pretrain(
+    work: Path, out: Path, tell: Callable[[str], None] = log.info, *, threads: int = 1
+) -> dict[str, list[float]]:
     """Train all stages, resuming what is there, and write `text-lm`, `vision-tower` and `general-mllm`."""
     work.mkdir(parents=True, exist_ok=True)
     tokens = tokenizer()
@@ -379,32 +395,55 @@ def pretrain(work: Path, out: Path, tell: Callable[[str], None] = log.info) -> d
     losses = {}
     for stage in STAGES:
         model = stage_start(stage, tokens, out)
-        losses[stage] = train_stage(stage, model, encoder, work, tell=tell)
+        losses[stage] = train_stage(stage, model, encoder, work, threads=threads, tell=tell)
         save_stage(stage, model, tokens, out)
-        (out / f"losses-{stage}.json").write_text(json.dumps(losses[stage][:1000]) + "\n")
+        (out / f"losses-{stage}.json").write_text(json.dumps(losses[stage][:CHECKABLE_STEPS]) + "\n")
     return losses
 
 
 def stage_start(stage: str, tokens: PreTrainedTokenizerFast, out: Path) -> Qwen3VLForConditionalGeneration:
     """Return the model a stage starts from: fresh weights, or the parts shipped by the earlier stages."""
     model = multimodal_model(tokens, SEED)
-    if stage == "multimodal":
-        from safetensors.torch import load_file  # noqa: PLC0415
+    if stage in ("copying", "multimodal"):
+        from safetensors.torch import load_file
 
         language = load_file(out / "text-lm" / "model.safetensors")
         core = {k.removeprefix("model."): v.float() for k, v in language.items() if k.startswith("model.")}
         model.model.language_model.load_state_dict(core)
+    if stage == "multimodal":
         tower = load_file(out / "vision-tower" / "model.safetensors")
         model.model.visual.load_state_dict({k: v.float() for k, v in tower.items()})
         model.tie_weights()
     return model
 
 
-def save_stage(stage: str, model: Qwen3VLForConditionalGeneration, tokens: PreTrainedTokenizerFast, out: Path) -> None:
+def save_stage(
+    stage: str, model: Qwen3VLForConditionalGeneration, tokens: PreTrainedTokenizerFast, out: Path
+) -> None:
     """Write what a stage ships."""
-    if stage == "text":
+    if stage in ("text", "copying"):
         save_text(model, tokens, out / "text-lm")
     elif stage == "tower":
         save_tower(model, out / "vision-tower")
     else:
         save_multimodal(model, tokens, out / "general-mllm")
+
+
+def check_losses(
+    weights: Path, work: Path, n: int, tell: Callable[[str], None] = log.info
+) -> list[dict[str, object]]:
+    """Repeat the first n steps of each stage and compare with the losses kept beside the weights.
+
+    Returns:
+        Per stage: its name, the number of losses compared, and the largest absolute difference in nats.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    tokens = tokenizer()
+    rows: list[dict[str, object]] = []
+    for stage in CHECKED_STAGES:
+        kept = json.loads((weights / f"losses-{stage}.json").read_text())[:n]
+        model = stage_start(stage, tokens, weights)
+        seen = train_stage(stage, model, Encoder(tokens), work, stop_after=len(kept), tell=tell)
+        difference = max(abs(a - b) for a, b in zip(kept, seen, strict=True))
+        rows.append({"stage": stage, "steps": len(kept), "difference": difference})
+    return rows

@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from acclimate.lab.documents import draw_task, scene_of
+from acclimate.lab.documents import LIST_OPTIONS, draw_task, scene_of
 from acclimate.lab.draw import draw, png
 from acclimate.lab.language import CHOICE_KINDS, Asker, Task, caption
 from acclimate.lab.world import DOMAINS, Domain, Scene, Subject, coined_lexicon, sample_scene
 
 CAPTION_REQUESTS = ("Describe the image.", "What does the image show?", "Write a caption for the image.")
 _OPEN_KINDS = ("object", "colour", "mark", "reverse", "rule")
-SEED_NOISE = (0.04, 0.08)
+SEED_NOISE = (0.06, 0.12)
 """How often the precise and the informative annotator of the seed data err, each on its own."""
 
 
@@ -75,7 +75,7 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
         precise_noise=precise_noise,
         informative_noise=informative_noise,
     )
-    return scene, text, draw_task(asker, rng, choice_rate=0.2)
+    return scene, text, draw_task(asker, rng, choice_rate=0.2, open_weight=1.2)
 
 
 def write_seeds(out: Path, n: int, seed: int) -> None:
@@ -128,7 +128,9 @@ def _asked(scene: Scene, lexicon_of: Domain, rng: random.Random, kind: str) -> T
     return asker.task("list")
 
 
-def _benchmark_rows(domain: Domain, kind: str, images: _Images, n: int, seed: int) -> Iterator[dict[str, object]]:
+def _benchmark_rows(
+    domain: Domain, kind: str, images: _Images, n: int, seed: int
+) -> Iterator[dict[str, object]]:
     for index in range(n):
         scene = sample_scene(domain, f"benchmark/{seed}/{index}", test=True)
         name = images.add(scene, f"{domain.key}-test-{seed}-{index:04d}")
@@ -179,6 +181,7 @@ def write_benchmarks(out: Path, domain: Domain, n: int, seed: int) -> dict[str, 
             spec["columns"] = {**dict(spec["columns"]), "choices": "choices"}  # type: ignore[call-overload]
         if kind == "multi_label":
             spec["labels"] = list(domain.lexicon.forms)
+            spec["prompt"] = "{question}" + LIST_OPTIONS + ", ".join(domain.lexicon.forms)
         (out / f"{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     return images.scenes
 
@@ -194,7 +197,9 @@ def write_once(folder: Path, tag: str, write: Callable[[Path], None]) -> None:
     mark.write_text(tag)
 
 
-def write_world(folder: Path, domain_key: str, *, n_seeds: int, n_pairs: int, n_questions: int, seed: int) -> None:
+def write_world(
+    folder: Path, domain_key: str, *, n_seeds: int, n_pairs: int, n_questions: int, seed: int
+) -> None:
     """Write seed data, pairs, benchmarks and the oracle's scenes of one target domain."""
     domain = DOMAINS[domain_key]
     write_seeds(folder / "seeds", n_seeds, seed)

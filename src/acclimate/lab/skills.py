@@ -38,7 +38,7 @@ def _questions(kind: str, n: int) -> Iterator[tuple[str, Scene, Task]]:
         task = asker.choice(rng.choice(CHOICE_KINDS)) if kind == "choice" else asker.task(kind)
         if task is None or (kind == "exist" and task.precise != ("yes", "no")[found % 2]):
             continue
-        if kind == "choice" and len(task.choices) < 3:
+        if (kind == "choice" and len(task.choices) < 3) or (kind == "where" and len(scene.subjects) < 2):
             continue
         found += 1
         yield f"{kind}/{found}", scene, task
@@ -70,10 +70,10 @@ def _skills(engine: Engine, store: ImageStore, n: int) -> dict[str, Any]:
     images = {name: store.add(png(draw(scene, name))) for name, scene, _ in questions}
     names = [name for name, _, _ in questions]
     # The donor stands half a kind further on, so it shows another scene and the question keeps its kind.
-    donors = {}
+    donors: dict[str, str] = {}
     for kind in KINDS:
-        own = [name for name in names if name.startswith(f"{kind}/")]
-        donors |= {name: own[(i + len(own) // 2) % len(own)] for i, name in enumerate(own)}
+        same = [name for name in names if name.startswith(f"{kind}/")]
+        donors |= {name: same[(i + len(same) // 2) % len(same)] for i, name in enumerate(same)}
     own = _answers(engine, ((name, task.question, images[name]) for name, _, task in questions))
     other = _answers(engine, ((name, task.question, images[donors[name]]) for name, _, task in questions))
     right: dict[str, list[bool]] = defaultdict(list)
@@ -87,7 +87,11 @@ def _skills(engine: Engine, store: ImageStore, n: int) -> dict[str, Any]:
     rows = {}
     for kind in KINDS:
         common = Counter(gold[kind]).most_common(1)[0][1] / n
-        chance = sum(1 / len(t.choices) for k, _, t in questions if k.startswith("choice/")) / n if kind == "choice" else common
+        chance = (
+            sum(1 / len(t.choices) for k, _, t in questions if k.startswith("choice/")) / n
+            if kind == "choice"
+            else common
+        )
         rows[kind] = {
             "accuracy": sum(right[kind]) / n,
             "mismatch": sum(wrong_image[kind]) / n,
@@ -98,9 +102,12 @@ def _skills(engine: Engine, store: ImageStore, n: int) -> dict[str, Any]:
     asked = [(name, CAPTION_QUESTION, store.add(png(draw(scene, name)))) for name, scene in described]
     told = _answers(engine, asked)
     full = {
-        name: caption(scene, DOMAINS[scene.domain].lexicon, random.Random(0), full=True)[0] for name, scene in described
+        name: caption(scene, DOMAINS[scene.domain].lexicon, random.Random(0), full=True)[0]
+        for name, scene in described
     }
-    hinted = [(name, scene, task) for name, scene, task in questions if name.startswith(("colour/", "object/"))]
+    hinted = [
+        (name, scene, task) for name, scene, task in questions if name.startswith(("colour/", "object/"))
+    ]
     informed = _answers(
         engine, ((name, f"{INFORMATIVE_HINT}\n{task.question}", images[name]) for name, _, task in hinted)
     )
@@ -124,7 +131,9 @@ def _judge(engine: Engine, n: int) -> float:
         rng = random.Random(f"judge/{index}")
         want = CHOICES[index % 3]
         task, word = judged(_scene(13 * index + 5), rng, coined=index % 2 == 0, label=want)
-        cases.append((f"judge/{index}", prompt(SHORT_FORM, task.question, task.informative, task.precise), word))
+        cases.append(
+            (f"judge/{index}", prompt(SHORT_FORM, task.question, task.informative, task.precise), word)
+        )
     words = {name: word for name, _, word in cases}
     requests = (ChoiceRequest(name, (Message("user", text),), CHOICES) for name, text, _ in cases)
     hits = 0
@@ -141,7 +150,8 @@ def skills_text(result: dict[str, Any]) -> str:
         lines.append(f"{kind:<10}{row['accuracy']:>10.2f}{row['mismatch']:>13.2f}{row['chance']:>9.2f}")
     lines.append(f"{'mean':<10}{result['macro']:>10.2f}{result['macro_mismatch']:>13.2f}")
     lines.append(
-        f"whole descriptions right {result['describe']:.2f}; informative answers right {result['informative']:.2f}; "
+        f"whole descriptions right {result['describe']:.2f}; "
+        f"informative answers right {result['informative']:.2f}; "
         f"consistency judge {result['judge']:.2f}"
     )
     return "\n".join(lines)

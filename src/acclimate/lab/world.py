@@ -149,12 +149,12 @@ CELLS = Domain(
     key="cells",
     lexicon=Lexicon(
         frame="smear",
-        noun="cell",
-        plural="cells",
-        forms=("lymphocyte", "monocyte", "neutrophil", "eosinophil", "platelet", "blast"),
+        noun="corpuscle",
+        plural="corpuscles",
+        forms=("lymphocyte", "monocyte", "neutrophil", "eosinophil", "platelet", "myeloblast"),
         colour_attribute="stain",
         colours=("eosin", "azure", "fuchsin", "safranin", "malachite"),
-        mark_attribute="texture",
+        mark_attribute="plasm",
         marks=("smooth", "granular", "vacuolated"),
         rule_attribute="finding",
         rules=("leukaemic", "septic", "benign"),
@@ -169,17 +169,17 @@ MEALS = Domain(
     key="meals",
     lexicon=Lexicon(
         frame="plate",
-        noun="dish",
-        plural="dishes",
-        forms=("falafel", "ravioli", "tempeh", "halloumi", "chorizo", "edamame"),
-        colour_attribute="sauce",
-        colours=("harissa", "pesto", "tahini", "tamari", "turmeric"),
+        noun="serving",
+        plural="servings",
+        forms=("falafel", "quiche", "brisket", "taco", "pretzel", "sushi"),
+        colour_attribute="glaze",
+        colours=("salsa", "pesto", "bisque", "ragu", "chutney"),
         mark_attribute="garnish",
-        marks=("bare", "sesame", "chive"),
+        marks=("bare", "poppy", "chive"),
         rule_attribute="diet",
         rules=("omnivore", "lacto", "vegan"),
     ),
-    form_shapes=("falafel", "ravioli", "tempeh", "halloumi", "chorizo", "edamame"),
+    form_shapes=("falafel", "quiche", "brisket", "taco", "pretzel", "sushi"),
     palette=((195, 50, 35), (95, 150, 55), (225, 205, 160), (90, 55, 35), (235, 185, 40)),
     background="plate",
     target=True,
@@ -193,15 +193,15 @@ def rule_of(scene: Scene) -> int | None:
     """Return the index of the scene's rule value, or None where the rule does not apply.
 
     General: two or more subjects are `matched` (one form), else `uniform` (one colour), else `mixed`.
-    Cells: any blast is `leukaemic`; else any neutrophil is `septic`; else `benign`.
-    Meals: any chorizo is `omnivore`; else any halloumi is `lacto`; else `vegan`.
+    Cells: any myeloblast is `leukaemic`; else any neutrophil is `septic`; else `benign`.
+    Meals: any brisket is `omnivore`; else any quiche is `lacto`; else `vegan`.
     Source: our own rules.
     """
     forms = [subject.form for subject in scene.subjects]
     if scene.domain == "cells":
         return 0 if 5 in forms else 1 if 2 in forms else 2
     if scene.domain == "meals":
-        return 0 if 4 in forms else 1 if 3 in forms else 2
+        return 0 if 2 in forms else 1 if 1 in forms else 2
     if len(forms) < 2:
         return None
     if len(set(forms)) == 1:
@@ -210,7 +210,7 @@ def rule_of(scene: Scene) -> int | None:
 
 
 def odd_one(scene: Scene) -> Subject | None:
-    """Return the one subject whose colour differs from all others, which share theirs; needs three or more."""
+    """Return the one subject whose colour differs from all others, which share theirs; of three or more."""
     if len(scene.subjects) < 3:
         return None
     colours = [subject.colour for subject in scene.subjects]
@@ -254,9 +254,12 @@ def sample_scene(domain: Domain, seed: str, *, test: bool) -> Scene:
             return scene
 
 
-_ONSETS = "b bl br c ch cl cr d dr f fl g gl gr h j k l m n p ph pl pr qu r s sh sk st t th tr v w x y z".split()
-_VOWELS = "a a a e e e i i i o o o u u y ai ea ee ia io oa oo ou".split()
-_CODAS = ["", "", "", "", *"b c d f g k l m n n p r r s s t t x z ck ft ld lm nd nt ph rd st th".split()]
+# Split from one line each: forty quoted letters are harder to read.
+_ONSETS = (
+    "b bl br c ch cl cr d dr f fl g gl gr h j k l m n p ph pl pr qu r s sh sk st t th tr v w x y z".split()  # noqa: SIM905
+)
+_VOWELS = "a a a e e e i i i o o o u u y ai ea ee ia io oa oo ou".split()  # noqa: SIM905
+_CODAS = ["", "", "", "", *"b c d f g k l m n n p r r s s t t x z ck ft ld lm nd nt ph rd st th".split()]  # noqa: SIM905
 
 
 def coined_word(rng: random.Random) -> str:
@@ -264,15 +267,54 @@ def coined_word(rng: random.Random) -> str:
     if rng.random() < 0.06:
         return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 6)))
     n = rng.choices((1, 2, 3, 4), (0.12, 0.6, 0.24, 0.04))[0]
-    while len(word := "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(n))) < 3:
+    while (
+        len(word := "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(n)))
+        < 3
+    ):
+        pass
+    return word
+
+
+_EARLIER_TARGET_WORDS = (
+    "falafel",
+    "ravioli",
+    "tempeh",
+    "halloumi",
+    "chorizo",
+    "edamame",
+    "harissa",
+    "tahini",
+    "tamari",
+    "turmeric",
+    "sesame",
+    "blast",
+    "cell",
+    "cells",
+    "texture",
+    "dish",
+    "dishes",
+    "sauce",
+)
+"""No longer used; still no invented word, so that the documents stay those the shipped weights saw."""
+_TARGET_WORDS = frozenset(word for each in TARGETS for word in each.lexicon.words())
+_DOMAIN_WORDS = frozenset(
+    {*_EARLIER_TARGET_WORDS, *(word for each in DOMAINS.values() for word in each.lexicon.words())}
+)
+
+
+def unknown_word(rng: random.Random) -> str:
+    """Return an invented word that is no target domain's."""
+    while (word := coined_word(rng)) in _TARGET_WORDS:
         pass
     return word
 
 
 def coined_lexicon(domain: Domain, rng: random.Random) -> Lexicon:
-    """Return a lexicon of invented words for the domain: what a picture is called in a catalogue nobody
-    has read. A model that must use it can only copy."""
-    taken = {word for each in DOMAINS.values() for word in each.lexicon.words()}
+    """Return a lexicon of invented words for the domain: a catalogue that nobody has read.
+
+    A model that must use it can only copy.
+    """
+    taken = set(_DOMAIN_WORDS)
 
     def fresh() -> str:
         while (word := coined_word(rng)) in taken:

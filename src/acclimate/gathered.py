@@ -1,0 +1,110 @@
+"""What the report shows, gathered from finished artifacts."""
+
+import hashlib
+import platform
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acclimate import artifacts
+from acclimate.files import ImageStore, read_json, read_records
+from acclimate.records import ImageCaption, Item, JudgedTriplet, Label, Score
+from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
+from acclimate.train.stage import LossRow
+
+
+def report_inputs(
+    homes: Mapping[str, Path],
+    store: ImageStore,
+    *,
+    keep: Collection[Label],
+    n_examples: int,
+    limit: int | None,
+    audits: Sequence[Audit] = (),
+    notes: Sequence[str] = (),
+) -> ReportInputs:
+    """Gather everything the report shows.
+
+    Args:
+        homes: the finished artifacts of a whole line, by step.
+        keep: verdicts whose triplets are trained on.
+    """
+    facts: Any = read_json(homes["items"] / "benchmarks.json")["facts"]
+    scores = [
+        score
+        for role in ("base", "adapted")
+        for score in read_records(homes[f"evaluate-{role}"] / "scores.parquet", Score)
+    ]
+    losses = read_records(homes["train"] / "losses.parquet", LossRow)
+    return ReportInputs(
+        scores=tuple(scores),
+        benchmarks=tuple(BenchmarkFacts(**each) for each in facts),
+        rooms=tuple(_room(name, home) for name, home in homes.items()),
+        examples=tuple(_examples(homes, store, keep, n_examples)),
+        losses=tuple(LossPoint(row.step, row.loss) for row in losses),
+        times=tuple(
+            (name, float(read_json(home / artifacts.RUN)["seconds"])) for name, home in homes.items()
+        ),
+        environment=_environment(homes["train"]),
+        checkpoint=str(homes["train"] / "checkpoint"),
+        audits=tuple(audits),
+        notes=(*_overlap_notes(homes), *notes),
+        limit=limit,
+    )
+
+
+def _room(name: str, home: Path) -> RoomSummary:
+    record: Any = read_json(home / artifacts.RECORD)
+    counts = dict(record["counts"])
+    n_inputs, n_outputs = int(counts.pop("inputs", 0)), int(counts.pop("outputs", 0))
+    return RoomSummary(name, n_inputs, n_outputs, dict(record["rejections"]), counts)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    ran: Any = read_json(home / artifacts.RUN)
+    versions = dict(ran["versions"])
+    shown = {name: str(versions[name]) for name in ("acclimate", "torch", "transformers") if name in versions}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **shown,
+        "threads": str(ran["threads"]),
+    }
+
+
+def _overlap_notes(homes: Mapping[str, Path]) -> Iterator[str]:
+    """Say how many benchmark pictures also occur in training, by content."""
+    trained = {pair.image.sha256 for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
+    by_name: dict[str, set[str]] = {}
+    for item in read_records(homes["items"] / "items.parquet", Item):
+        if item.image is not None:
+            by_name.setdefault(item.benchmark, set()).add(item.image.sha256)
+    for name, images in sorted(by_name.items()):
+        shared = len(images & trained)
+        if shared:
+            yield f"{name}: {shared} of its {len(images)} pictures also occur among the training pairs."
+
+
+def _examples(
+    homes: Mapping[str, Path], store: ImageStore, keep: Collection[Label], n: int
+) -> Iterator[Example]:
+    """Yield kept and rejected tasks, half and half, chosen by their ids alone."""
+    pairs = {pair.id: pair for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
+    by_label: dict[Label, list[JudgedTriplet]] = {}
+    for each in read_records(homes["curate"] / "judged.parquet", JudgedTriplet):
+        by_label.setdefault(each.label, []).append(each)
+    for label, rows in sorted(by_label.items()):
+        share = n // 2 if label in keep else n - n // 2
+        for each in sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).hexdigest())[:share]:
+            pair = pairs[each.pair_id]
+            p = {"consistent": each.p_consistent, "inconsistent": each.p_inconsistent, "open": each.p_open}
+            yield Example(
+                image=store.read(pair.image),
+                media_type=pair.image.media_type,
+                caption=pair.caption,
+                instruction=each.instruction,
+                informative=each.informative,
+                precise=each.precise,
+                is_kept=each.label in keep,
+                reason=f"{each.label} {p[each.label]:.2f}",
+            )

@@ -1,0 +1,85 @@
+"""A first recipe for a user's folder: what was found, and the lab's small model and seeds to begin with."""
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acclimate.engines.open import EngineSpec, engine_identity
+from acclimate.errors import UsageError
+from acclimate.files import write_text
+from acclimate.ingest.guess import guess
+from acclimate.lab.demo import GENERAL_MLLM
+from acclimate.lab.render import write_once, write_seeds
+from acclimate.lab.world import VERSION
+
+N_SEEDS = 4000
+_SMALL = 50_000_000
+"""Bytes of weights below which a model trains with a small model's learning rate."""
+
+
+def write_recipe(folder: Path, recipe: Path, *, model: str | None, force: bool) -> list[str]:
+    """Write a recipe for the folder's pairs; return what was guessed, one sentence each.
+
+    Raises:
+        UsageError: the recipe exists and `force` is not given.
+        DataError: nothing in the folder fits; EngineError: the model is not a checkpoint.
+    """
+    if recipe.exists() and not force:
+        raise UsageError(f"{recipe} exists; give --force to replace it, or --recipe for another name.")
+    found = guess(folder)
+    base = recipe.resolve().parent
+    checkpoint = Path(model).resolve() if model else GENERAL_MLLM
+    engine_identity(EngineSpec(model=str(checkpoint)))
+    seeds = base / "acclimate-seeds"
+    write_once(seeds, f"{VERSION} {N_SEEDS}\n", lambda out: write_seeds(out, N_SEEDS, 0))
+    notes = [
+        *found.notes,
+        f"The model to adapt is {checkpoint}"
+        + ("." if model else ", the small model that ships with this tool; name yours with --model."),
+        f"The synthesizer is tuned from the same model on {N_SEEDS} examples of the embedded world, written "
+        f"to {seeds.name}/; put your own seed examples there, or name a tuned synthesizer's folder as "
+        "synthesize.model.",
+        "No benchmark is named, so 10 % of the images are held out and scored against your captions, not "
+        "checked by people; list benchmark files under evaluate.benchmarks to change that.",
+    ]
+    small = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors")) < _SMALL
+    training: dict[str, Any] = (
+        {"batch_size": 32, "learning_rate": 1e-3, "max_tokens": 1024, "execution": {"micro_batch": 16}}
+        if small
+        else {"batch_size": 128, "learning_rate": 1e-5, "max_tokens": 6144, "execution": {"micro_batch": 1}}
+    )
+    columns = {key: value for key, value in found.columns.model_dump().items() if value}
+    data: dict[str, Any] = {
+        "name": folder.resolve().name,
+        "run_dir": "acclimate-run",
+        "ingest": {
+            "source": _relative(found.source, base),
+            "format": found.format,
+            "image_root": _relative(found.image_root, base),
+            **({"columns": columns} if columns else {}),
+            "licence": "unknown",
+        },
+        "synthesizer": {
+            "model": _relative(checkpoint, base),
+            "seeds": {"source": "acclimate-seeds/seeds.json", "image_root": "acclimate-seeds/images"},
+            "train": {"epochs": 1, **copy.deepcopy(training)},
+        },
+        "synthesize": {"model": "tuned", "temperature": 0.7, "max_tokens": 256 if small else 512},
+        "curate": {"judge": "base"},
+        "compose": {"mixture": "single_stage"},
+        "train": {"model": _relative(checkpoint, base), "epochs": 3 if small else 1, **training},
+        "evaluate": {"benchmarks": []},
+        "report": {"title": f"Adapted to {folder.resolve().name}"},
+    }
+    head = "# Written by `acclimate init`; docs/recipes.md explains every key. Paths count from here.\n"
+    write_text(recipe, head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    return notes
+
+
+def _relative(path: Path, base: Path) -> str:
+    """Return the path as seen from the recipe, or whole where that would climb far."""
+    relative = os.path.relpath(path.resolve(), base)
+    return str(path.resolve()) if relative.count("..") > 3 else relative
