@@ -14,11 +14,22 @@ from acclimate.evaluate.load import load_benchmark
 from acclimate.files import ImageStore
 from acclimate.ingest.seeds import SeedConfig, read_seeds
 from acclimate.ingest.stage import IngestConfig, ingest
-from acclimate.lab.documents import Document, copying_document, picture_document, scene_of, text_document
+from acclimate.lab import pretrain
+from acclimate.lab.documents import (
+    LAST,
+    LATE,
+    MIDDLE,
+    Document,
+    copying_document,
+    judged,
+    picture_document,
+    scene_of,
+    text_document,
+)
 from acclimate.lab.draw import SIDE_PX, draw, png
 from acclimate.lab.language import CHOICE_KINDS, KINDS, OPEN_KINDS, TASK_TYPES, Asker, Task, caption
 from acclimate.lab.oracle import is_right, read
-from acclimate.lab.render import CAPTION_REQUESTS, scene_from, scene_text, seed_example, write_world
+from acclimate.lab.render import CAPTION_REQUESTS, scene_from, seed_example, write_world
 from acclimate.lab.world import (
     CELLS,
     DOMAINS,
@@ -73,17 +84,21 @@ def _scenes(n: int, *, test: bool = False) -> Iterator[Scene]:
 # What the pretraining text holds
 
 
-def test_no_word_of_a_target_domain_stands_in_the_pretraining_text() -> None:
+def _target_words() -> re.Pattern[str]:
     words = {word.lower() for domain in TARGETS for word in domain.lexicon.words()}
     assert {"neutrophil", "leukaemic", "finding", "vegan", "falafel", "stain", "plate"} <= words
-    pattern = re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(words))) + r")s?\b", re.IGNORECASE)
+    return re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(words))) + r")s?\b", re.IGNORECASE)
+
+
+def test_no_word_of_a_target_domain_stands_in_the_pretraining_text() -> None:
+    pattern = _target_words()
     assert pattern.search("At the centre is a Monocyte.")
     n_documents = 0
     for index in range(1000):
         documents = (
             text_document(f"test/{index}"),
             copying_document(f"test/{index}"),
-            picture_document(f"test/{index}", 5000, (index % 5) / 4),
+            picture_document(f"test/{index}", 5000, (index % 5) / 4, (MIDDLE, LATE, LAST)[index % 3]),
         )
         for document in documents:
             n_documents += 1
@@ -96,6 +111,20 @@ def test_no_word_of_a_target_domain_stands_in_the_pretraining_text() -> None:
         for each in (text, task.question, task.precise, task.informative, *task.choices):
             assert not (found := pattern.search(each)), f"{found} in {each!r}"
     assert n_documents == 3000
+
+
+@pytest.mark.slow
+def test_no_word_of_a_target_domain_stands_in_any_document_the_shipped_models_read() -> None:
+    pattern = _target_words()
+    n_documents = 0
+    for stage in ("text", "copying", "multimodal"):
+        for step in range(pretrain.PLANS[stage].steps):
+            for index in range(pretrain.PLANS[stage].rows):
+                read = pretrain.document(stage, step, index)
+                for text in _texts(read) if read is not None else ():
+                    n_documents += 1
+                    assert not (found := pattern.search(text)), f"{stage} {step} {index}: {found}"
+    assert n_documents > 200_000
 
 
 def test_target_and_general_domains_share_no_word() -> None:
@@ -123,6 +152,17 @@ def test_documents_depend_on_their_seed_alone() -> None:
     assert (
         picture_document("a", 100, 0.5) == picture_document("a", 100, 0.5) != picture_document("b", 100, 0.5)
     )
+
+
+def test_a_task_whose_question_does_not_fit_its_answers_is_judged_no_though_they_agree() -> None:
+    unlike = 0
+    for index in range(200):
+        rng = random.Random(index)
+        task, word = judged(scene_of(index, test=False), rng, coined=index % 2 == 0, label="No", unfit=1.0)
+        assert word == "No"
+        assert not task.consistent
+        unlike += task.precise in ("yes", "no") or task.precise in task.informative
+    assert unlike > 150
 
 
 def test_a_picture_document_speaks_of_the_picture_it_shows() -> None:
@@ -157,7 +197,7 @@ def test_a_scene_is_well_formed_and_its_key_reads_back() -> None:
             assert subject.form < len(lexicon.forms)
             assert subject.colour < len(lexicon.colours)
             assert subject.mark < len(lexicon.marks)
-        assert scene_from(scene_text(scene)) == scene
+        assert scene_from(scene.key) == scene
     assert set(sizes) == {1, 2, 3, 4}
 
 

@@ -215,7 +215,7 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     tokenizer.save_pretrained(out)
     path = out / "tokenizer_config.json"
     config = json.loads(path.read_text())
-    config["tokenizer_class"] = "Qwen2TokenizerFast"
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
     config.pop("chat_template", None)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (out / "chat_template.jinja").write_text(CHAT_TEMPLATE)

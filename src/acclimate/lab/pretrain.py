@@ -20,7 +20,18 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
 
-from acclimate.lab.documents import copying_document, picture_document, scene_of, text_document
+from acclimate.lab.documents import (
+    AGAIN,
+    FINDING,
+    LAST,
+    LATE,
+    MIDDLE,
+    Document,
+    copying_document,
+    picture_document,
+    scene_of,
+    text_document,
+)
 from acclimate.lab.draw import SIDE_PX, draw
 from acclimate.lab.encode import Batch, Encoder, TokenRow, batch, repeated
 from acclimate.lab.models import (
@@ -55,13 +66,24 @@ class StagePlan:
     """Documents (or pictures) per step."""
     learning_rate: float
     warmup: int
+    rests: tuple[int, ...] = ()
+    """Steps before the last at which the rate had fallen to its end once already, and rose again."""
+
+    def scale(self, step: int) -> float:
+        """Return the learning rate's factor: warm up, hold, fall linearly over a quarter before each rest."""
+        begin = 0
+        for end in (*self.rests, self.steps):
+            if step < end:
+                return min(1.0, (step + 1) / self.warmup, max(0.02, (end - step) / (0.25 * (end - begin))))
+            begin = end
+        return 0.02
 
 
 PLANS = {
     "text": StagePlan(steps=760, rows=48, learning_rate=3e-3, warmup=60),
     "copying": StagePlan(steps=1060, rows=32, learning_rate=2e-3, warmup=50),
     "tower": StagePlan(steps=500, rows=96, learning_rate=2e-3, warmup=40),
-    "multimodal": StagePlan(steps=3000, rows=40, learning_rate=1.5e-3, warmup=60),
+    "multimodal": StagePlan(steps=7000, rows=40, learning_rate=1.5e-3, warmup=60, rests=(3000, 6400)),
 }
 
 
@@ -244,11 +266,8 @@ class Run:
 
     def update(self, loss: torch.Tensor) -> float:
         """Take one optimizer step."""
-        step, plan = len(self.losses), self.plan
-        # Warm up, hold, and fall linearly over the last quarter: a longer run begins with the same steps.
-        scale = min(1.0, (step + 1) / plan.warmup, max(0.02, (plan.steps - step) / (0.25 * plan.steps)))
         for group in self.optimizer.param_groups:
-            group["lr"] = plan.learning_rate * scale
+            group["lr"] = self.plan.learning_rate * self.plan.scale(len(self.losses))
         loss.backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimizer.step()
@@ -282,22 +301,39 @@ def language_loss(
     return (each * rows.target_weights).sum() / rows.target_weights.sum()
 
 
+_POOL = 8
+_REPEAT_STEPS = 560
+"""Steps of the copying stage that repeat random tokens before it turns to words."""
+_REPEAT_LENGTH = 64
+_LESSONS = ((1600, MIDDLE), (3000, LATE), (4000, LAST), (4600, FINDING), (6400, LAST), (10**9, AGAIN))
+"""The multimodal stage's mixtures, each with the step before which it holds."""
+_EASY_STEPS = 900
+"""Multimodal steps over which descriptions give way to questions."""
+
+
+def document(stage: str, step: int, index: int) -> Document | None:
+    """Return the document that a step reads in this place; None where it repeats random tokens instead."""
+    seed = f"{SEED}/{step}/{index}"
+    if stage == "text":
+        return text_document(seed)
+    if stage == "copying":
+        return None if step < _REPEAT_STEPS else copying_document(seed)
+    ease = max(0.0, 1.0 - step / _EASY_STEPS)
+    lessons = next(each for end, each in _LESSONS if step < end)
+    return picture_document(seed, N_PICTURES, ease, lessons)
+
+
 def _pool(stage: str, first: int, plan: StagePlan, encoder: Encoder, size: int) -> list[list[TokenRow]]:
     """Return the rows of `size` steps from `first`, batched by length, in an order of their own."""
     rows = []
     for step in range(first, first + size):
         for i in range(plan.rows):
-            seed = f"{SEED}/{step}/{i}"
-            if stage == "text":
-                rows.append(encoder.row(text_document(seed)))
-            elif stage == "copying" and step < _REPEAT_STEPS:
-                rng = random.Random(f"repeat/{seed}")
-                rows += [repeated(rng, _REPEAT_LENGTH, encoder.plain_tokens) for _ in range(2)]
-            elif stage == "copying":
-                rows.append(encoder.row(copying_document(seed)))
-            else:
-                ease = max(0.0, 1.0 - step / _EASY_STEPS)
-                rows.append(encoder.row(picture_document(seed, N_PICTURES, ease, late=step >= _LATE_STEP)))
+            read = document(stage, step, i)
+            if read is not None:
+                rows.append(encoder.row(read))
+                continue
+            rng = random.Random(f"repeat/{SEED}/{step}/{i}")
+            rows += [repeated(rng, _REPEAT_LENGTH, encoder.plain_tokens) for _ in range(2)]
     rows.sort(key=lambda row: len(row.ids))
     per_step = len(rows) // size
     batches = [rows[i : i + per_step] for i in range(0, len(rows), per_step)]
@@ -321,16 +357,6 @@ def _tower_step(run: Run, pictures: Pictures) -> torch.Tensor:
         for column, score in enumerate(each):
             loss = loss + weight * nn.functional.cross_entropy(score.float(), labels[:, column])
     return loss
-
-
-_POOL = 8
-_REPEAT_STEPS = 560
-"""Steps of the copying stage that repeat random tokens before it turns to words."""
-_REPEAT_LENGTH = 64
-_LATE_STEP = 1600
-"""Multimodal step from which reading captions in invented words takes nearly half of the documents."""
-_EASY_STEPS = 900
-"""Multimodal steps over which descriptions give way to questions."""
 
 
 def train_stage(

@@ -29,13 +29,8 @@ def _json(path: Path, value: Any) -> None:  # noqa: ANN401
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def scene_text(scene: Scene) -> str:
-    """Return the scene as its key; `scene_from` reads it back."""
-    return scene.key
-
-
 def scene_from(text: str) -> Scene:
-    """Return the scene of a key."""
+    """Return the scene of a key (`Scene.key`)."""
     domain, *subjects = text.split("|")
     return Scene(domain, tuple(Subject(*map(int, each.split("."))) for each in subjects))
 
@@ -51,7 +46,7 @@ class _Images:
     def add(self, scene: Scene, name: str) -> str:
         data = png(draw(scene, name))
         (self.folder / f"{name}.png").write_bytes(data)
-        self.scenes[hashlib.sha256(data).hexdigest()] = scene_text(scene)
+        self.scenes[hashlib.sha256(data).hexdigest()] = scene.key
         return f"{name}.png"
 
 

@@ -296,9 +296,15 @@ _EARLIER_TARGET_WORDS = (
     "sauce",
 )
 """No longer used; still no invented word, so that the documents stay those the shipped weights saw."""
-_TARGET_WORDS = frozenset(word for each in TARGETS for word in each.lexicon.words())
+_TARGET_WORDS = frozenset(
+    form for each in TARGETS for word in each.lexicon.words() for form in (word, word + "s")
+)
 _DOMAIN_WORDS = frozenset(
-    {*_EARLIER_TARGET_WORDS, *(word for each in DOMAINS.values() for word in each.lexicon.words())}
+    {
+        *_EARLIER_TARGET_WORDS,
+        *_TARGET_WORDS,
+        *(word for each in DOMAINS.values() for word in each.lexicon.words()),
+    }
 )
 
 
