@@ -19,9 +19,11 @@ from acclimate.lab.documents import (
     LAST,
     LATE,
     MIDDLE,
+    WEIGHING,
     Document,
     copying_document,
     judged,
+    judged_with_slips,
     picture_document,
     scene_of,
     text_document,
@@ -86,7 +88,7 @@ def _scenes(n: int, *, test: bool = False) -> Iterator[Scene]:
 
 def _target_words() -> re.Pattern[str]:
     words = {word.lower() for domain in TARGETS for word in domain.lexicon.words()}
-    assert {"neutrophil", "leukaemic", "finding", "vegan", "falafel", "stain", "plate"} <= words
+    assert {"neutrophil", "leukaemic", "malady", "vegan", "falafel", "dye", "plate"} <= words
     return re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(words))) + r")s?\b", re.IGNORECASE)
 
 
@@ -98,7 +100,9 @@ def test_no_word_of_a_target_domain_stands_in_the_pretraining_text() -> None:
         documents = (
             text_document(f"test/{index}"),
             copying_document(f"test/{index}"),
-            picture_document(f"test/{index}", 5000, (index % 5) / 4, (MIDDLE, LATE, LAST)[index % 3]),
+            picture_document(
+                f"test/{index}", 5000, (index % 5) / 4, (MIDDLE, LATE, LAST, WEIGHING)[index % 4]
+            ),
         )
         for document in documents:
             n_documents += 1
@@ -163,6 +167,29 @@ def test_a_task_whose_question_does_not_fit_its_answers_is_judged_no_though_they
         assert not task.consistent
         unlike += task.precise in ("yes", "no") or task.precise in task.informative
     assert unlike > 150
+
+
+def test_a_judge_weighs_misspelt_answers_and_other_attributes_beside_harmless_articles() -> None:
+    seen: Counter[str] = Counter()
+    for index in range(1500):
+        rng = random.Random(f"slips/{index}")
+        task, word = judged_with_slips(
+            scene_of(index, test=False), rng, coined=index % 2 == 0, unfit=0.3, slips=0.35
+        )
+        told = set(re.findall(r"[a-z]+", task.informative))
+        answered = set(re.findall(r"[a-z]+", task.precise)) - {"then", "yes", "no"}
+        seen[word] += 1
+        seen["bad article"] += bool(re.search(r"\ba [aeiou]", task.informative)) and word == "Yes"
+        if word == "Yes":
+            assert task.consistent and answered <= told
+        elif word == "No":
+            assert not task.consistent
+            seen["misspelt"] += not answered <= told and task.kind not in ("count", "exist", "where")
+            seen["agrees"] += answered <= told and task.kind in ("colour", "mark")
+        else:
+            assert task.kind in OPEN_KINDS
+    assert all(430 < seen[word] < 570 for word in ("Yes", "No", "Open"))
+    assert seen["bad article"] > 3 and seen["misspelt"] > 100 and seen["agrees"] > 40
 
 
 def test_a_picture_document_speaks_of_the_picture_it_shows() -> None:
@@ -294,6 +321,24 @@ def test_a_caption_says_no_more_than_it_states() -> None:
         assert {word for word in lexicon.colours if re.search(rf"\b{word}\b", text)} == colours
         said_rule = any(re.search(rf"\b{word}\b", text) for word in lexicon.rules)
         assert said_rule == stated.rule
+
+
+def test_an_even_caption_tells_a_value_of_every_subject_that_has_it() -> None:
+    n_more = 0
+    for i in range(300):
+        scene = sample_scene(CELLS, f"even/{i}", test=False)
+        _, loose = caption(scene, CELLS.lexicon, random.Random(i))
+        text, stated = caption(scene, CELLS.lexicon, random.Random(i), even=True)
+        assert loose.colours <= stated.colours and loose.marks <= stated.marks
+        for told, values in (
+            (stated.colours, [s.colour for s in scene.subjects]),
+            (stated.marks, [s.mark for s in scene.subjects]),
+        ):
+            assert told == {j for j, value in enumerate(values) if value in {values[k] for k in told}}
+        n_words = sum(text.count(f"{mark} {CELLS.lexicon.mark_attribute}") for mark in CELLS.lexicon.marks)
+        assert n_words == len(stated.marks)
+        n_more += stated != loose
+    assert n_more > 30
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -24,7 +24,7 @@ GENERAL_MLLM = WEIGHTS / "general-mllm"
 class Sizes:
     """How much of the world the demo uses."""
 
-    seeds: int = 4000
+    seeds: int = 5000
     pairs: int = 2400
     questions: int = 150
 
@@ -54,13 +54,13 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
                 "execution": {"micro_batch": 8},
             },
         },
-        "synthesize": {"temperature": 1.0, "top_p": 0.85, "max_tokens": 160, "seed": seed},
+        "synthesize": {"temperature": 1.0, "top_p": 0.95, "max_tokens": 160, "seed": seed},
         "curate": {},
         "compose": {"seed": seed},
         "train": {
             "model": model,
             "epochs": 4,
-            "batch_size": 32,
+            "batch_size": 16,
             "learning_rate": 1e-3,
             "weight_decay": 0.0,
             "max_tokens": 512,

@@ -58,6 +58,9 @@ class Lessons:
     """Share of the questions about a caption that are asked twice, for either kind of answer."""
     unfit: float = 0.0
     """Share of the judge's `No` whose question does not fit the answers."""
+    slips: float = 0.0
+    """Share of the judge's `No` with one letter wrong in the precise answer; other answers then hold harmless
+    slips now and then, and the kinds that are hard to judge are asked oftener."""
     questions: int = 6
     """Questions per picture."""
     plain: bool = False
@@ -102,6 +105,7 @@ AGAIN = replace(
     again=0.7,
     harder={"where": 2.0, "exist": 2.5, "reverse": 2.0, "rule": 2.0, "list": 1.5, "domain": 0.5},
 )
+WEIGHING = replace(AGAIN, judging=0.40, reading=0.32, unfit=0.3, slips=0.35)
 FINDING = Lessons(
     judging=0.04,
     reading=0.12,
@@ -288,8 +292,42 @@ def _unfit(task: Task, other: Task | None, rng: random.Random) -> Task | None:
     return replace(task, question=re.sub(rf"\b{word}\b", wrong, task.question), consistent=False)
 
 
+_HARD_TO_JUDGE = MappingProxyType(
+    {"colour": 1.5, "mark": 2.0, "list": 3.0, "order": 4.0, "odd": 2.0, "rule": 1.5}
+)
+
+
+def _slipped(task: Task, rng: random.Random) -> Task | None:
+    """Return the task with one letter of its precise answer wrong, or None where that cannot be told."""
+    words = [word for word in re.findall(r"[a-z]+", task.precise) if len(word) > 3]
+    if not words or task.kind == "exist":
+        return None
+    word = rng.choice(words)
+    wrong = _typo(word, rng)
+    if wrong in task.informative:
+        return None
+    return replace(task, precise=re.sub(rf"\b{word}\b", wrong, task.precise), consistent=False)
+
+
+def _of_the_other_attribute(task: Task, lexicon: Lexicon) -> Task:
+    """Return a task about a colour or a mark that asks for the one and answers with the other."""
+    pair = (lexicon.colour_attribute, lexicon.mark_attribute)
+    said, other = pair if task.kind == "colour" else pair[::-1]
+    return replace(task, question=re.sub(rf"\b{said}\b", other, task.question), consistent=False)
+
+
+def _careless(text: str, rng: random.Random) -> str:
+    """Return the text, at times with a wrong article, which makes no answer wrong."""
+    return text if rng.random() < 0.7 else re.sub(r"\ban ", "a ", text)
+
+
 def judged(
-    scene: Scene, rng: random.Random, *, coined: bool, label: str | None = None, unfit: float = 0.0
+    scene: Scene,
+    rng: random.Random,
+    *,
+    coined: bool,
+    label: str | None = None,
+    unfit: float = 0.0,
 ) -> tuple[Task, str]:
     """Return a task and the judge's right word for it: `Yes`, `No` or `Open`, balanced.
 
@@ -324,11 +362,48 @@ def judged(
             return task, want
 
 
-def judging(scene: Scene, rng: random.Random, n: int, *, unfit: float = 0.0) -> Document:
+def judged_with_slips(
+    scene: Scene, rng: random.Random, *, coined: bool, unfit: float, slips: float
+) -> tuple[Task, str]:
+    """Return a task and the judge's right word, where slips that matter stand beside some that do not.
+
+    Args:
+        unfit: as for `judged`.
+        slips: see `Lessons`.
+    """
+    want = rng.choice(CHOICES)
+    _, lexicon, stated = captioned(scene, rng, coined=coined)
+    way = rng.random()
+    if want == "No" and way < 0.4 * unfit:
+        task = Asker(scene, lexicon, rng, stated=stated if coined else None).task(
+            rng.choice(("colour", "mark"))
+        )
+        if task is not None:
+            return _of_the_other_attribute(task, lexicon), want
+    if want == "Open" or (want == "No" and way < unfit):
+        return judged(scene, rng, coined=coined, label=want, unfit=float(want == "No"))
+    is_slip = want == "No" and way < unfit + slips
+    noise = float(want == "No" and not is_slip)
+    while True:
+        asker = Asker(scene, lexicon, rng, stated=stated if coined else None, precise_noise=noise)
+        task = draw_task(asker, rng, choice_rate=0.12, harder=_HARD_TO_JUDGE)
+        if task.kind in OPEN_KINDS:
+            continue
+        found = _slipped(task, rng) if is_slip else task
+        if found is not None and found.consistent == (want == "Yes"):
+            return replace(found, informative=_careless(found.informative, rng)), want
+
+
+def judging(scene: Scene, rng: random.Random, n: int, *, unfit: float = 0.0, slips: float = 0.0) -> Document:
     """Return a chat in which the judge marks several triplets."""
     lines: list[Line] = []
     for _ in range(n):
-        task, word = judged(scene, rng, coined=rng.random() < 0.6, unfit=unfit)
+        coined = rng.random() < 0.6
+        task, word = (
+            judged_with_slips(scene, rng, coined=coined, unfit=unfit, slips=slips)
+            if slips
+            else judged(scene, rng, coined=coined, unfit=unfit)
+        )
         text = prompt(SHORT_FORM, task.question, task.informative, task.precise)
         lines += [Line("user", text, 0.0), Line("assistant", word, 1.5)]
     return Document(None, None, tuple(lines))
@@ -391,7 +466,7 @@ def picture_document(seed: str, n_pictures: int, ease: float, lessons: Lessons =
     scene = scene_of(picture, test=False)
     way = rng.random()
     if way < (bound := lessons.judging):
-        return judging(scene, rng, 3, unfit=lessons.unfit)
+        return judging(scene, rng, 3, unfit=lessons.unfit, slips=lessons.slips)
     if way < (bound := bound + lessons.reading):
         coined = rng.random() < lessons.coined
         return reading(

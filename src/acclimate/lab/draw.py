@@ -166,7 +166,7 @@ def _draw_cell(
     elif shape == "eosinophil":
         for side in (-1, 1):
             _disc(draw, x + side * size * 0.36 * cos, y + side * size * 0.36 * sin, size * 0.31, nucleus)
-    elif shape == "blast":
+    elif shape == "basophil":
         _disc(draw, x, y, size * 0.8, nucleus)
         for side in (-1, 1):
             _disc(

@@ -147,11 +147,21 @@ def joined(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def caption(scene: Scene, lexicon: Lexicon, rng: random.Random, *, full: bool = False) -> tuple[str, Stated]:
+def _with_equals(told: set[int], values: list[int]) -> set[int]:
+    """Return the subjects told of, with all others that have a value told."""
+    said = {values[index] for index in told}
+    return {index for index, value in enumerate(values) if value in said}
+
+
+def caption(
+    scene: Scene, lexicon: Lexicon, rng: random.Random, *, full: bool = False, even: bool = False
+) -> tuple[str, Stated]:
     """Return a caption in whole sentences, subjects in reading order, and what it states.
 
     Args:
         full: state every fact in the plainest frame; otherwise facts are left out now and then.
+        even: a value told of one subject is told of every subject that has it, so that what the caption says
+            of one can be asked for without a word about the others.
     """
     n = len(scene.subjects)
     noun = lexicon.noun if n == 1 else lexicon.plural
@@ -161,17 +171,25 @@ def caption(scene: Scene, lexicon: Lexicon, rng: random.Random, *, full: bool = 
         opening = f"This is {a(lexicon.frame)} with {NUMBERS[n] + ' ' if counted else ''}{noun}."
     if n == 1 and not counted:
         opening = opening.replace(f" {noun}.", f" {a(noun)}.")
-    sentences, colours, marks = [opening], set(), set()
+    # Drawn first, subject by subject: what is told of whom, and in which of two frames.
+    drawn = [
+        (full or rng.random() < 0.9, full or rng.random() < 0.45, full or rng.random() < 0.6)
+        for _ in scene.subjects
+    ]
+    colours = {index for index, told in enumerate(drawn) if told[0]}
+    marks = {index for index, told in enumerate(drawn) if told[1]}
+    if even:
+        colours = _with_equals(colours, [subject.colour for subject in scene.subjects])
+        marks = _with_equals(marks, [subject.mark for subject in scene.subjects])
+    sentences = [opening]
     for index, subject in enumerate(scene.subjects):
         traits = []
-        if full or rng.random() < 0.9:
+        if index in colours:
             traits.append(f"{a(lexicon.colours[subject.colour])} {lexicon.colour_attribute}")
-            colours.add(index)
-        if full or rng.random() < 0.45:
+        if index in marks:
             traits.append(f"{a(lexicon.marks[subject.mark])} {lexicon.mark_attribute}")
-            marks.add(index)
         form, place = lexicon.forms[subject.form], PLACES[subject.place]
-        if full or rng.random() < 0.6:
+        if drawn[index][2]:
             sentence = f"At the {place} is {a(form)}" + (f" with {joined(traits)}" if traits else "")
         else:
             sentence = (

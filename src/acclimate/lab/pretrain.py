@@ -26,6 +26,7 @@ from acclimate.lab.documents import (
     LAST,
     LATE,
     MIDDLE,
+    WEIGHING,
     Document,
     copying_document,
     picture_document,
@@ -83,7 +84,7 @@ PLANS = {
     "text": StagePlan(steps=760, rows=48, learning_rate=3e-3, warmup=60),
     "copying": StagePlan(steps=1060, rows=32, learning_rate=2e-3, warmup=50),
     "tower": StagePlan(steps=500, rows=96, learning_rate=2e-3, warmup=40),
-    "multimodal": StagePlan(steps=7000, rows=40, learning_rate=1.5e-3, warmup=60, rests=(3000, 6400)),
+    "multimodal": StagePlan(steps=7450, rows=40, learning_rate=1.5e-3, warmup=60, rests=(3000, 6400, 7000)),
 }
 
 
@@ -305,7 +306,15 @@ _POOL = 8
 _REPEAT_STEPS = 560
 """Steps of the copying stage that repeat random tokens before it turns to words."""
 _REPEAT_LENGTH = 64
-_LESSONS = ((1600, MIDDLE), (3000, LATE), (4000, LAST), (4600, FINDING), (6400, LAST), (10**9, AGAIN))
+_LESSONS = (
+    (1600, MIDDLE),
+    (3000, LATE),
+    (4000, LAST),
+    (4600, FINDING),
+    (6400, LAST),
+    (7000, AGAIN),
+    (10**9, WEIGHING),
+)
 """The multimodal stage's mixtures, each with the step before which it holds."""
 _EASY_STEPS = 900
 """Multimodal steps over which descriptions give way to questions."""

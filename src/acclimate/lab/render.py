@@ -60,7 +60,7 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
     scene = scene_of(rng.randrange(10**9), test=False)
     coined = rng.random() < 0.65
     lexicon = coined_lexicon(DOMAINS[scene.domain], rng) if coined else DOMAINS[scene.domain].lexicon
-    text, stated = caption(scene, lexicon, rng)
+    text, stated = caption(scene, lexicon, rng, even=True)
     precise_noise, informative_noise = SEED_NOISE
     asker = Asker(
         scene,
@@ -70,7 +70,7 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
         precise_noise=precise_noise,
         informative_noise=informative_noise,
     )
-    return scene, text, draw_task(asker, rng, choice_rate=0.2, open_weight=1.2)
+    return scene, text, draw_task(asker, rng, choice_rate=0.2, open_weight=0.6)
 
 
 def write_seeds(out: Path, n: int, seed: int) -> None:
@@ -97,7 +97,7 @@ def write_pairs(out: Path, domain: Domain, n: int, seed: int) -> dict[str, str]:
     for index in range(n):
         scene = sample_scene(domain, f"pairs/{seed}/{index}", test=False)
         rng = random.Random(f"pair/{domain.key}/{seed}/{index}")
-        text, _ = caption(scene, domain.lexicon, rng)
+        text, _ = caption(scene, domain.lexicon, rng, even=True)
         rows.append(
             {
                 "id": f"{domain.key}-{index:05d}",

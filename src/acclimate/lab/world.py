@@ -149,17 +149,17 @@ CELLS = Domain(
     key="cells",
     lexicon=Lexicon(
         frame="smear",
-        noun="corpuscle",
-        plural="corpuscles",
-        forms=("lymphocyte", "monocyte", "neutrophil", "eosinophil", "platelet", "myeloblast"),
-        colour_attribute="stain",
-        colours=("eosin", "azure", "fuchsin", "safranin", "malachite"),
+        noun="particle",
+        plural="particles",
+        forms=("phagocyte", "monocyte", "neutrophil", "eosinophil", "platelet", "basophil"),
+        colour_attribute="dye",
+        colours=("phloxine", "cresyl", "fuchsin", "congo", "janus"),
         mark_attribute="plasm",
-        marks=("smooth", "granular", "vacuolated"),
-        rule_attribute="finding",
-        rules=("leukaemic", "septic", "benign"),
+        marks=("hyaline", "granular", "vacuolated"),
+        rule_attribute="malady",
+        rules=("leukaemic", "febrile", "benign"),
     ),
-    form_shapes=("lymphocyte", "monocyte", "neutrophil", "eosinophil", "platelet", "blast"),
+    form_shapes=("phagocyte", "monocyte", "neutrophil", "eosinophil", "platelet", "basophil"),
     palette=((240, 130, 150), (95, 150, 225), (200, 40, 130), (240, 150, 60), (60, 165, 120)),
     background="smear",
     target=True,
@@ -173,11 +173,11 @@ MEALS = Domain(
         plural="servings",
         forms=("falafel", "quiche", "brisket", "taco", "pretzel", "sushi"),
         colour_attribute="glaze",
-        colours=("salsa", "pesto", "bisque", "ragu", "chutney"),
+        colours=("salsa", "pesto", "custard", "ragu", "chutney"),
         mark_attribute="garnish",
-        marks=("bare", "poppy", "chive"),
-        rule_attribute="diet",
-        rules=("omnivore", "lacto", "vegan"),
+        marks=("lemon", "thyme", "fennel"),
+        rule_attribute="menu",
+        rules=("paleo", "lacto", "vegan"),
     ),
     form_shapes=("falafel", "quiche", "brisket", "taco", "pretzel", "sushi"),
     palette=((195, 50, 35), (95, 150, 55), (225, 205, 160), (90, 55, 35), (235, 185, 40)),
@@ -193,8 +193,8 @@ def rule_of(scene: Scene) -> int | None:
     """Return the index of the scene's rule value, or None where the rule does not apply.
 
     General: two or more subjects are `matched` (one form), else `uniform` (one colour), else `mixed`.
-    Cells: any myeloblast is `leukaemic`; else any neutrophil is `septic`; else `benign`.
-    Meals: any brisket is `omnivore`; else any quiche is `lacto`; else `vegan`.
+    Cells: any basophil is `leukaemic`; else any neutrophil is `febrile`; else `benign`.
+    Meals: any brisket is `paleo`; else any quiche is `lacto`; else `vegan`.
     Source: our own rules.
     """
     forms = [subject.form for subject in scene.subjects]
@@ -275,42 +275,33 @@ def coined_word(rng: random.Random) -> str:
     return word
 
 
-_EARLIER_TARGET_WORDS = (
-    "falafel",
-    "ravioli",
-    "tempeh",
-    "halloumi",
-    "chorizo",
-    "edamame",
-    "harissa",
-    "tahini",
-    "tamari",
-    "turmeric",
-    "sesame",
-    "blast",
-    "cell",
-    "cells",
-    "texture",
-    "dish",
-    "dishes",
-    "sauce",
-)
-"""No longer used; still no invented word, so that the documents stay those the shipped weights saw."""
-_TARGET_WORDS = frozenset(
-    form for each in TARGETS for word in each.lexicon.words() for form in (word, word + "s")
-)
-_DOMAIN_WORDS = frozenset(
-    {
-        *_EARLIER_TARGET_WORDS,
-        *_TARGET_WORDS,
-        *(word for each in DOMAINS.values() for word in each.lexicon.words()),
-    }
-)
+# Split from one line each: a hundred quoted words are harder to read.
+_FIRST_TARGET_WORDS = """
+    smear corpuscle corpuscles lymphocyte monocyte neutrophil eosinophil platelet myeloblast stain eosin
+    azure fuchsin safranin malachite plasm smooth granular vacuolated finding leukaemic septic benign
+    plate serving servings falafel quiche brisket taco pretzel sushi glaze salsa pesto bisque ragu
+    chutney garnish bare poppy chive diet omnivore lacto vegan
+""".split()  # noqa: SIM905
+_OLDER_TARGET_WORDS = """
+    ravioli tempeh halloumi chorizo edamame harissa tahini tamari turmeric sesame blast cell cells
+    texture dish dishes sauce
+""".split()  # noqa: SIM905
+"""The target domains' words when the shipped weights were trained, and before.
+
+These, and not today's, are what no invented word may be: another list would change the documents and the
+tokenizer that the weights were trained with. That today's words stand in no document either is tested over
+every one of them.
+"""
+_FORBIDDEN = frozenset(form for word in _FIRST_TARGET_WORDS for form in (word, word + "s"))
+_TAKEN = _FORBIDDEN | {
+    *_OLDER_TARGET_WORDS,
+    *(word for each in DOMAINS.values() if not each.target for word in each.lexicon.words()),
+}
 
 
 def unknown_word(rng: random.Random) -> str:
     """Return an invented word that is no target domain's."""
-    while (word := coined_word(rng)) in _TARGET_WORDS:
+    while (word := coined_word(rng)) in _FORBIDDEN:
         pass
     return word
 
@@ -320,7 +311,7 @@ def coined_lexicon(domain: Domain, rng: random.Random) -> Lexicon:
 
     A model that must use it can only copy.
     """
-    taken = set(_DOMAIN_WORDS)
+    taken = set(_TAKEN)
 
     def fresh() -> str:
         while (word := coined_word(rng)) in taken:
