@@ -268,7 +268,16 @@ class Asker:
         stated: Stated | None = None,
         precise_noise: float = 0.0,
         informative_noise: float = 0.0,
+        balanced: bool = False,
     ) -> None:
+        """Prepare to ask.
+
+        Args:
+            balanced: with `stated`, ask whether a thing is there only in forms of words in which yes and no
+                are equally likely. Otherwise a bare *Is there a star?* is always yes, since a caption names
+                no form that is absent, and that is then what is learned.
+        """
+        self.balanced = balanced
         self.scene = scene
         self.lexicon = lexicon
         self.rng = rng
@@ -411,12 +420,18 @@ class Asker:
             lexicon.colours[subject.colour],
             PLACES[subject.place],
         )
-        shape = rng.choice(("form", "form", "form colour", "form place", "form colour place"))
+        shapes = ("form", "form", "form colour", "form place", "form colour place")
+        if self.balanced and self.stated is not None:
+            others = set(self.words("colours")) - {colour}
+            shapes = ("form place", "form place", "form colour place", *(["form colour"] if others else []))
+        shape = rng.choice(shapes)
         if not said:
-            shape = shape.replace(" colour", "")
+            shape = "form place" if self.balanced and self.stated else shape.replace(" colour", "")
         if rng.random() < 0.5:
             kinds = shape.split()
             wrong = rng.choice(kinds)
+            if self.balanced and wrong == "form" and len(set(_forms(scene, lexicon))) == 1:
+                wrong = kinds[-1]
             which = {"form": "forms", "colour": "colours", "place": "places"}[wrong]
             present = set(_forms(scene, lexicon)) if shape == "form" else {form}
             options = [w for w in self.words(which) if w not in present | {colour, place}]

@@ -20,6 +20,8 @@ from acclimate.lab.world import DOMAINS, Domain, Scene, Subject, coined_lexicon,
 
 CAPTION_REQUESTS = ("Describe the image.", "What does the image show?", "Write a caption for the image.")
 _OPEN_KINDS = ("object", "colour", "mark", "reverse", "rule")
+_SEED_KINDS = {"exist": 1.6, "domain": 0.5, "count": 0.7, "list": 0.8}
+"""How much oftener than in pretraining a kind is asked: what is put in few words takes over in sampling."""
 SEED_NOISE = (0.06, 0.12)
 """How often the precise and the informative annotator of the seed data err, each on its own."""
 
@@ -69,8 +71,9 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
         stated=stated if coined else None,
         precise_noise=precise_noise,
         informative_noise=informative_noise,
+        balanced=True,
     )
-    return scene, text, draw_task(asker, rng, choice_rate=0.2, open_weight=0.6)
+    return scene, text, draw_task(asker, rng, choice_rate=0.3, open_weight=0.6, harder=_SEED_KINDS)
 
 
 def write_seeds(out: Path, n: int, seed: int) -> None:
