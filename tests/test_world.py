@@ -523,6 +523,20 @@ def test_seed_examples_show_general_train_scenes_of_many_kinds_mostly_in_invente
     assert 0.5 < n_coined / 400 < 0.8
 
 
+def test_seed_examples_in_invented_words_ask_for_what_is_there_so_that_yes_and_no_are_as_likely() -> None:
+    seen: Counter[tuple[bool, bool, str]] = Counter()
+    for index in range(4000):
+        scene, text, task = seed_example(index, 0)
+        everyday = set(DOMAINS[scene.domain].lexicon.forms)
+        if task.kind == "exist" and not any(re.search(rf"\b{word}\b", text) for word in everyday):
+            seen[" with a" in task.question, " at the " in task.question, task.precise] += 1
+    assert sum(seen.values()) > 300
+    assert not any(has_place is False and has_colour is False for has_colour, has_place, _ in seen)
+    for has_colour in (False, True):
+        yes, no = seen[has_colour, True, "yes"], seen[has_colour, True, "no"]
+        assert 0.4 < no / (yes + no) < 0.6
+
+
 @pytest.fixture(scope="module", params=["cells", "meals"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A small world on the disk, under a name with a space and no ASCII."""
