@@ -247,12 +247,12 @@ def _scene(domain: str, *subjects: tuple[int, int, int, int]) -> Scene:
 
 
 def test_the_rules_are_those_of_their_domains() -> None:
-    blast, neutrophil, other = (0, 5, 0, 0), (1, 2, 0, 0), (2, 0, 0, 0)
-    assert CELLS.lexicon.rules[rule_of(_scene("cells", neutrophil, blast)) or 0] == "leukaemic"
-    assert rule_of(_scene("cells", neutrophil, other)) == CELLS.lexicon.rules.index("septic")
+    basophil, neutrophil, other = (0, 5, 0, 0), (1, 2, 0, 0), (2, 0, 0, 0)
+    assert CELLS.lexicon.rules[rule_of(_scene("cells", neutrophil, basophil)) or 0] == "leukaemic"
+    assert rule_of(_scene("cells", neutrophil, other)) == CELLS.lexicon.rules.index("febrile")
     assert rule_of(_scene("cells", other)) == CELLS.lexicon.rules.index("benign")
     brisket, quiche = (0, 2, 0, 0), (1, 1, 0, 0)
-    assert rule_of(_scene("meals", brisket, quiche)) == MEALS.lexicon.rules.index("omnivore")
+    assert rule_of(_scene("meals", brisket, quiche)) == MEALS.lexicon.rules.index("paleo")
     assert rule_of(_scene("meals", quiche)) == MEALS.lexicon.rules.index("lacto")
     assert rule_of(_scene("meals", (2, 0, 0, 0))) == MEALS.lexicon.rules.index("vegan")
     assert rule_of(_scene("kites", (4, 0, 0, 0))) is None

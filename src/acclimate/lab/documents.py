@@ -339,10 +339,10 @@ def judged(
     if want == "No" and unfit and rng.random() < unfit:
         asker = Asker(scene, lexicon, rng, stated=stated if coined else None)
         while True:
-            task = draw_task(asker, rng)
-            if task.kind in OPEN_KINDS:
+            drawn = draw_task(asker, rng)
+            if drawn.kind in OPEN_KINDS:
                 continue
-            bad = _unfit(task, asker.task(rng.choice(KINDS)), rng)
+            bad = _unfit(drawn, asker.task(rng.choice(KINDS)), rng)
             if bad is not None:
                 return bad, want
     noisy = want == "No"

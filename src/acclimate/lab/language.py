@@ -420,7 +420,7 @@ class Asker:
             lexicon.colours[subject.colour],
             PLACES[subject.place],
         )
-        shapes = ("form", "form", "form colour", "form place", "form colour place")
+        shapes: tuple[str, ...] = ("form", "form", "form colour", "form place", "form colour place")
         if self.balanced and self.stated is not None:
             others = set(self.words("colours")) - {colour}
             shapes = ("form place", "form place", "form colour place", *(["form colour"] if others else []))
