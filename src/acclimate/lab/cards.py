@@ -21,9 +21,14 @@ tags: [synthetic, tiny, acclimate-lab]
 
 Trained from scratch by `acclimate lab pretrain` on the rendered general world, version {version}, and on
 nothing else; no text or picture of any person or real data set. It knows the world's twelve everyday domains
-and is of no use outside tests and the demo. Its first 200 losses are in `../losses-{stage}.json`;
-`acclimate lab pretrain --check 200` repeats them.
+and is of no use outside tests and the demo. {losses}
 """
+_REPEATABLE = "Its first 200 losses are in `../losses-{stage}.json`;\n`acclimate lab pretrain --check 200` repeats them."
+_NOT_REPEATABLE = (
+    "It was trained before some target words were replaced,\n"
+    "which changed the corpus and the tokenizer a little, so its losses are not kept: this version's stage `{stage}`\n"
+    "makes another model of the same kind."
+)
 
 _MODELS = {
     "text-lm": (
@@ -61,7 +66,10 @@ def write_cards(out: Path, scores: Mapping[str, Any], command: str) -> None:
         command: what measured them.
     """
     for name, (stage, pipeline, title, about) in _MODELS.items():
-        text = _HEAD.format(pipeline=pipeline, title=title, about=about, version=VERSION, stage=stage)
+        losses = _REPEATABLE if (out / f"losses-{stage}.json").exists() else _NOT_REPEATABLE
+        text = _HEAD.format(
+            pipeline=pipeline, title=title, about=about, version=VERSION, losses=losses.format(stage=stage)
+        )
         if name == "general-mllm":
             text += (
                 "\n## Scores on held-out general-world questions\n\n"

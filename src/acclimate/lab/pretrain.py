@@ -467,7 +467,7 @@ def save_stage(
 def check_losses(
     weights: Path, work: Path, n: int, tell: Callable[[str], None] = log.info
 ) -> list[dict[str, object]]:
-    """Repeat the first n steps of each stage and compare with the losses kept beside the weights.
+    """Repeat the first n steps of each stage whose losses are kept beside the weights, and compare.
 
     Returns:
         Per stage: its name, the number of losses compared, and the largest absolute difference in nats.
@@ -476,6 +476,8 @@ def check_losses(
     tokens = tokenizer()
     rows: list[dict[str, object]] = []
     for stage in CHECKED_STAGES:
+        if not (weights / f"losses-{stage}.json").exists():
+            continue
         kept = json.loads((weights / f"losses-{stage}.json").read_text())[:n]
         model = stage_start(stage, tokens, weights)
         seen = train_stage(stage, model, Encoder(tokens), work, stop_after=len(kept), tell=tell)
