@@ -65,4 +65,7 @@ def curate(
             p_inconsistent=p[1],
             p_open=p[2],
             judge=engine.identity.digest,
+            reply_id=triplet.reply_id,
+            kind=triplet.kind,
+            turn=triplet.turn,
         )
