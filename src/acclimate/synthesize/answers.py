@@ -7,9 +7,9 @@ has a reason: `empty_answer`, `refusal`, `mentions_caption`, `mentions_boxes`.
 Two ways of matching:
 
 - `strict`: whole words, in any case, at the start of every sentence; questions are looked at too;
-- `paper`: as published. Refusals and openers are looked for inside other words, an opener at the start of the
-  answer only, inner phrases in lower case only, and what gives a source away is just the letters
-  `caption` or `description` (so `prescription` is dropped, and boxes are not looked for).
+- `paper`: as published. Refusals are looked for inside other words too, openers at the start of the answer
+  only, inner phrases in lower case only and whatever stands around them, and what gives a source away is
+  just the letters `caption` or `description`: boxes and other sources are not looked for.
 
 Source: the order of the steps and the quirks of `paper` are LLaVA-Med's (v1.0.0, post-processing of
 instruction data). Every phrase and pattern is our own.
@@ -22,7 +22,7 @@ Matching: TypeAlias = Literal["strict", "paper"]
 
 _IMAGE = "(?:images?|pictures?|photos?|photographs?|figures?|scans?|slides?|visuals?|visual content)"
 _WHICH = "(?:(?:the|this|that|these|those|an?|any|your|actual|attached|original|provided|given|uploaded) )*"
-_I_CANNOT = "I(?: can ?not| can't| could not| couldn't|(?: am|'m) (?:unable|not able|not allowed) to)"
+_I_CANNOT = "I(?: cannot| can not| can't| could not| couldn't|(?: am|'m) (?:unable|not able|not allowed) to)"
 _LOOK = "(?:see|view|open|access|load|look at|inspect|examine|analy[sz]e|interpret|process|display)"
 _HAND_OVER = "(?:provide|upload|share|attach|send|supply)(?: me)?(?: with)?"
 _HANDED_OVER = "(?:provided|uploaded|shared|attached|supplied|included|available|accessible)"
@@ -40,7 +40,8 @@ REFUSALS = (
     f"need (?:to see|to look at|to view|access to) {_WHICH}{_IMAGE}",
     "as an? (?:ai|artificial intelligence|(?:large )?language model|chatbot|virtual assistant)",
     "as an? text[-\\s](?:only|based) (?:ai|model|assistant|system)",
-    "I(?: am|'m) (?:just |only )?an? (?:ai|language model|chatbot|virtual assistant|text[-\\s](?:only|based))",
+    "I(?: am|'m) (?:just |only )?an? (?:ai|language model|chatbot|virtual assistant)",
+    "I(?: am|'m) (?:just |only )?an? text[-\\s](?:only|based)",
     "I(?: am|'m) (?:\\w+ )?sorry,? but",
     "sorry,? (?:but )?I (?:can|can't|cannot|could|couldn't|do|don't|am|was)",
     "I (?:must |have to )?apologi[sz]e",
@@ -49,14 +50,17 @@ REFUSALS = (
     f"{_IMAGE} (?:was|were|is|are|has|have)(?: not|n't)(?: been)? {_HANDED_OVER}",
     f"(?:please|could you|can you|if you (?:could|can)) {_HAND_OVER} {_WHICH}{_IMAGE}",
     f"(?:is|it's|was) (?:not possible|impossible) to {_FIND_OUT}{_HEDGE}",
-    f"(?:cannot|can not|can't|could not|couldn't) be (?:determined|answered|known|ascertained|inferred){_HEDGE}",
+    f"(?:cannot|can not|can't|could not|couldn't) be "
+    f"(?:determined|answered|known|ascertained|inferred){_HEDGE}",
     "(?:is|are|was|were)(?: not|n't) (?:\\w+ly )?(?:mentioned|specified|stated)",
     f"(?:{_IMAGE}|text|information|context) (?:itself )?(?:does|do|did)(?: not|n't) (?:\\w+ly )?"
     "(?:mention|specify|state|provide|give|say|tell|indicate)",
     "(?:not enough|insufficient) (?:visual )?(?:information|context|details?)",
     "without (?:more|further|additional) (?:information|context|details?)",
-    "no (?:further |additional |other )?(?:information|details?) (?:is|are|was|were) (?:given|provided|available)",
-    "I (?:do not|don't) (?:know|have (?:enough|any|the|that|sufficient) (?:\\w+ )?(?:information|details?|data))",
+    "no (?:further |additional |other )?(?:information|details?) (?:is|are|was|were) "
+    "(?:given|provided|available)",
+    "I (?:do not|don't) know",
+    "I (?:do not|don't) have (?:enough|any|the|that|sufficient) (?:\\w+ )?(?:information|details?|data)",
     "I (?:do not|don't) have the (?:ability|capability|capacity)",
     "beyond my (?:ability|abilities|capability|capabilities|knowledge)",
     "my (?:training data|programming|guidelines|knowledge cut-?off)",
@@ -70,7 +74,8 @@ _ADJECTIVE = (
 )
 _BOXES = "bounding[-\\s]box(?:es)?(?: coordinates| annotations| information| data)?"
 _SOURCE = (
-    "(?:(?:(?:all |both |most |some )?(?:of )?(?:the|this|that|these|those|your|its|their) |all |both |several )?"
+    "(?:(?:(?:all |both |most |some )?(?:of )?(?:the|this|that|these|those|your|its|their) "
+    "|all |both |several )?"
     f"{_ADJECTIVE}(?:captions?|descriptions?|{_BOXES}|box coordinates)"
     "|(?:the |this |that )?(?:given|provided|accompanying|supplied|figure) "
     "(?:context|text|information|sentences?|coordinates|annotations))"
@@ -79,28 +84,31 @@ _SOURCE = (
 _SAID = "(?:described|mentioned|stated|noted|indicated|given|reported|listed|specified|explained|shown)"
 
 OPENERS = (
-    f"(?:according to|based (?:up)?on|judging (?:by|from)|going by|considering|as per|per|given|from|in) {_SOURCE}",
+    "(?:according to|based (?:up)?on|judging (?:by|from)|going by|considering|as per|per|given|from|in) "
+    f"{_SOURCE}",
     f"as (?:is )?{_SAID} (?:in|by|with) {_SOURCE}",
 )
 """What a sentence may open with that only names the source; a comma or a new subject follows."""
 
 REPORTS = (
     f"{_SOURCE} (?:also |clearly |explicitly )?"
-    "(?:says?|states?|mentions?|notes?|indicates?|suggests?|implies|imply|tells? us|explains?|reveals?|shows?) that",
+    "(?:says?|states?|mentions?|notes?|indicates?|suggests?|implies|imply|tells? us|explains?|reveals?"
+    "|shows?) that",
 )
 """What a sentence may open with that hands its content to the source; a whole sentence follows."""
 
-INNER_PHRASES = (
-    f"(?:as )?(?:is )?{_SAID} (?:in|by|with|within) {_SOURCE}",
-    f"(?:according to|based (?:up)?on|judging (?:by|from)|going by|as per|per) {_SOURCE}",
-)
+ADVERBIALS = (f"(?:according to|based (?:up)?on|judging (?:by|from)|going by|as per|per) {_SOURCE}",)
+"""What any sentence can do without."""
+INNER_PHRASES = (f"(?:as )?(?:is )?{_SAID} (?:in|by|with|within) {_SOURCE}", *ADVERBIALS)
 """What may be cut from inside a sentence."""
 
 CAPTION_MENTIONS = (
     "\\w*caption\\w*",
     "in-text mentions?",
-    "(?:given|provided|supplied|accompanying) (?:text|texts|sentences?|context|passage|paragraph|information)",
+    "(?:given|provided|supplied|accompanying) (?:texts?|sentences?|context|passage|paragraph|information)",
     "figure (?:legend|context)",
+    "(?:the|these|those|other|some|all) (?:sentences|annotations|annotators) "
+    "(?:say|state|mention|describe|note|indicate|call|agree)",
     "the context (?:says|states|mentions|notes|indicates|suggests|describes|provided|given)",
     "(?:scene|image|picture|photo|figure) described",
     "the (?:authors?|article|study|paper|manuscript) (?:say|state|mention|note|report|describe|indicate)s?",
@@ -118,13 +126,21 @@ BOX_MENTIONS = (
     "object (?:annotations?|detections?|labels?|categories)",
     "(?:given|provided) (?:annotations?|labels?|boxes|regions|coordinates)",
     "[\\[(]\\s*[01]?\\.\\d+\\s*,\\s*[01]?\\.\\d+[^\\])]*[\\])]",
+    "[01]?\\.\\d+(?:\\s*,\\s*[01]?\\.\\d+){2,}",
 )
 """What shows that it was made from labelled regions."""
 
+_NOT_PREDICATE = "".join(
+    rf"(?<!\b{word})"
+    for word in ("and", "or", "is", "are", "was", "were", "be", "been", "not", "just", "only")
+)
+"""After these words a phrase carries the sentence, and what is left would be none."""
 _SUBJECT = "(?:we|it|there|this|that|these|those|the|he|she|they|an?|one|you|i)"
 
 
-def _pattern(*parts: str, before: str = r"(?<!\w)", after: str = r"(?!\w)", flags: int = re.IGNORECASE) -> re.Pattern[str]:
+def _pattern(
+    *parts: str, before: str = r"(?<!\w)", after: str = r"(?!\w)", flags: int = re.IGNORECASE
+) -> re.Pattern[str]:
     """Compile alternatives; a blank stands for any white space, an apostrophe for either form."""
     source = "|".join(parts).replace(" ", r"\s+").replace("'", "['’]")
     return re.compile(f"{before}(?:{source}){after}", flags)
@@ -139,13 +155,15 @@ _OPENER = _pattern(
     *OPENERS, before=_SENTENCE_START, after=rf"(?:\s*[,:]\s*|\s+(?={_SUBJECT}\b))(?P<first>\S)"
 )
 _REPORT = _pattern(*REPORTS, before=_SENTENCE_START, after=r",?\s+(?P<first>\S)")
-_INNER = _pattern(
-    *INNER_PHRASES,
-    # After these words the phrase carries the sentence, and what is left would be none.
-    before="".join(rf"(?<!\b{word})" for word in ("and", "or", "is", "are", "was", "were", "be", "been", "not"))
-    + r"(?:(?P<comma>,)\s*|\s*(?P<bracket>\()|\s+)",
-    after=r"(?!\w)(?(comma),?)(?(bracket)\s*\))",
+_INNER = tuple(
+    _pattern(*phrases, before=before, after=after)
+    for phrases, before, after in (
+        (INNER_PHRASES, r",\s*", r"(?!\w)(?:\s*,|(?=\s*[.;!?)]|\s*\Z))"),
+        (INNER_PHRASES, r"\s*\(\s*", r"\s*\)"),
+        (ADVERBIALS, _NOT_PREDICATE + r"\s+", r"(?!\w)"),
+    )
 )
+"""Between commas, in brackets, or where the sentence stands without it."""
 _PAPER_REFUSAL = _pattern(*REFUSALS, before="", after="")
 _PAPER_OPENER = _pattern(*OPENERS, *REPORTS, before=r"^", after=r"[,:]?\s*")
 _PAPER_INNER = _pattern(*INNER_PHRASES, before=r"\s*,?\s*", after=r"", flags=0)
@@ -193,8 +211,9 @@ def clean_answer(text: str, matching: Matching = "strict") -> tuple[str, str]:
 
 def _without_source(text: str) -> str:
     cut = _REPORT.sub(_sentence, _OPENER.sub(_sentence, text))
-    cut = _INNER.sub("", cut)
-    return text if cut == text else re.sub(r"\s+([.,;:!?])", r"\1", cut).strip()
+    for pattern in _INNER:
+        cut = pattern.sub("", cut)
+    return cut.strip()
 
 
 def _sentence(match: re.Match[str]) -> str:

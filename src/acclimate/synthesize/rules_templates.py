@@ -1,7 +1,8 @@
 """Wordings of the rule generators: our own, written for this project (data).
 
 Slots: `{name}` what a dish is called, `{ingredients}` one per line; `{text}` a sentence with a blank or
-lettered lines; `{thing}` a thing with its article; `{noun}` one without; `{is}` `is` or `are`. A recipe's
+lettered lines; `{thing}` a thing with its article; `{noun}` one without; `{is}` `is` or `are`; `{first}` and
+`{second}` things with `the`, in any order. A recipe's
 `{name}` may be a title or just `food` or `dish`, so that it always stands behind an article.
 
 Source: which slots each kind of recipe task has is LLaVA-Chef's; every sentence here is ours.
@@ -235,19 +236,34 @@ ORDER = (
     "Read the sentences and say which comes first, which next, and so on.\n{text}",
 )
 
+SIDE = (
+    "Which is further to the left, {first} or {second}?",
+    "{first} and {second}: which of the two is nearer to the left edge?",
+    "Look from left to right. What comes first, {first} or {second}?",
+    "Of {first} and {second}, which one stands more to the left?",
+    "Is {first} or {second} on the left of the other?",
+    "What is on the left: {first} or {second}?",
+    "Compare {first} with {second}. Which one is further left in the image?",
+    "Going from the left edge to the right, which do you meet first: {first} or {second}?",
+    "Name the one that is further left: {first} or {second}.",
+    "Between {first} and {second}, which is closer to the left side of the picture?",
+)
+
 BLANK = "____"
 
 ABSENT = (
     (
         "animal wildlife zoo safari creature jungle farm circus cat dog horse bird cow sheep",
-        "an elephant|a giraffe|a camel|a zebra|a kangaroo|a penguin|a peacock|a crocodile|a rhinoceros|a hedgehog",
+        "an elephant|a giraffe|a camel|a zebra|a kangaroo|a penguin|a peacock|a crocodile|a rhinoceros"
+        "|a hedgehog",
     ),
     (
         "animal sea ocean fish marine aquarium underwater water beach coast boat ship",
         "an octopus|a dolphin|a jellyfish|a lobster|a seahorse",
     ),
     (
-        "vehicle traffic transport machine military port harbo boat ship train plane aircraft car truck road farm",
+        "vehicle traffic transport machine military port harbo boat ship train plane aircraft car truck "
+        "road farm",
         "a helicopter|a submarine|a tractor|a bulldozer|a locomotive|a canoe|a gondola|a hovercraft",
     ),
     (
@@ -260,11 +276,11 @@ ABSENT = (
     ),
     (
         "music band orchestra instrument concert jazz rock stage singer party",
-        "a harp|a trombone|an accordion|a piano|a violin|a saxophone",
+        "a harp|a trombone|an accordion|a saxophone|a tuba|a xylophone",
     ),
     (
-        "toy garden playground circus collection antique furniture sport snow",
-        "a typewriter|a chandelier|an anchor|a cannon|a wheelbarrow|a scarecrow|a trampoline|a hammock|a telescope",
+        "toy garden playground circus collection antique furniture sport snow fort castle ship farm",
+        "a typewriter|an anchor|a cannon|a wheelbarrow|a scarecrow|a trampoline|a sewing machine",
     ),
 )
 """Things that nobody would leave out of a caption: word beginnings that rule a row out, then the things.
