@@ -1,17 +1,23 @@
-"""The consistency judge: its prompt, its probabilities, its verdicts."""
+"""The consistency filter: the judge's prompts, its probabilities, sampled answers, the verdicts."""
 
+import hashlib
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
+from acclimate.curate.answer_match import gives
 from acclimate.curate.consistency import CHOICES, LABELS, SHORT_FORM, label, probabilities, prompt
-from acclimate.curate.stage import CurateConfig, curate
+from acclimate.curate.long_form import LONG_FORM
+from acclimate.curate.self_consistency import shares
+from acclimate.curate.stage import VERSION, CurateConfig, curate
 from acclimate.engines.fake import FakeEngine
-from acclimate.engines.protocol import ChoiceRequest
-from acclimate.records import JudgedTriplet, Triplet
+from acclimate.engines.protocol import ChoiceRequest, Request
+from acclimate.errors import DataError, UsageError
+from acclimate.records import ImageRef, JudgedTriplet, Triplet
 
 
 def _triplet(index: int, precise: str = "two") -> Triplet:
@@ -130,3 +136,177 @@ def test_the_recipe_decides_threshold_margin_and_prompt() -> None:
     assert asked[0].messages[0].text == "two / There are two. / How many? 4"
     assert asked[0].choices == CHOICES
     assert asked[0].messages[0].images == ()
+
+
+def test_the_forms_that_checkpoints_and_stored_verdicts_depend_on_change_only_with_the_version() -> None:
+    digests = [hashlib.sha256(form.encode()).hexdigest()[:16] for form in (SHORT_FORM, LONG_FORM)]
+    assert (VERSION, digests) == (2, ["69b8f9a67a833fff", "af46acecf47552be"])
+
+
+def test_the_long_form_shows_six_decided_cases_in_the_papers_order_of_labels() -> None:
+    *cases, last = LONG_FORM.split("\n\nQuestion: ")[1:]
+    assert [case.split("\nConsistent? ")[1].split("\n")[0] for case in cases] == [
+        *("No", "Open", "Yes", "Yes", "No", "Open"),
+    ]
+    assert all(case.count("\nInformative: ") == case.count("\nPrecise: ") == 1 for case in cases)
+    assert f"Question: {last}" == SHORT_FORM
+    assert not any("{" in case for case in cases)
+
+
+def test_a_recipe_names_the_short_or_the_long_form() -> None:
+    asked: list[str] = []
+
+    def choose(request: ChoiceRequest) -> list[float]:
+        asked.append(request.messages[0].text)
+        return [0.0, -1.0, -1.0]
+
+    for form in ("short", "long"):
+        list(curate([_triplet(4)], FakeEngine(lambda _: "", choose), CurateConfig(prompt=form), log=None))
+    block = "Question: How many? 4\nInformative: There are two.\nPrecise: two\nConsistent?"
+    assert asked[0] == block
+    assert asked[1].endswith(f"\n\n{block}")
+    assert asked[1].count("Consistent? ") == 6
+    with pytest.raises(ValidationError, match="`short`"):
+        CurateConfig(prompt="brief")
+
+
+def test_a_task_with_one_answer_is_unjudged_in_its_place_and_no_request_is_made_for_it() -> None:
+    asked: list[str] = []
+
+    def choose(request: ChoiceRequest) -> list[float]:
+        asked.append(request.id)
+        return [0.0, -9.0, -9.0]
+
+    triplets = [_triplet(index, "" if index in (0, 1, 3, 6, 7) else "two") for index in range(8)]
+    rows = list(curate(iter(triplets), FakeEngine(lambda _: "", choose), CurateConfig(), log=None))
+    assert asked == ["t-002", "t-004", "t-005"]
+    assert [row.id for row in rows] == [f"t-{index:03d}" for index in range(8)]
+    assert [row.label == "consistent" for row in rows] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+    for row in (rows[0], rows[3], rows[7]):
+        assert (row.label, row.p_consistent, row.p_inconsistent, row.p_open) == ("unjudged", 0.0, 0.0, 0.0)
+        assert (row.judge, row.informative) == ("", "There are two.")
+
+
+def test_without_a_judge_every_triplet_is_unjudged_and_none_is_asked_about() -> None:
+    conversation = replace(_triplet(1), kind="conversation", turn=3)
+    config = CurateConfig(judge="none")
+    rows = list(curate([_triplet(0), conversation], None, config, log=None))
+    assert [(row.label, row.judge, row.p_consistent) for row in rows] == [("unjudged", "", 0.0)] * 2
+    assert (rows[1].kind, rows[1].turn, rows[1].reply_id) == ("conversation", 3, "p-001/0")
+    assert not config.needs_judge
+    assert CurateConfig().needs_judge
+    with pytest.raises(UsageError, match="no engine"):
+        list(curate([_triplet(0)], None, CurateConfig(), log=None))
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer", "expected"),
+    [
+        ("two", "2", True),
+        ("There are two of them.", "two", True),
+        ("The left lung.", "left lung", True),
+        ("Two hundred lungs", "lung", False),
+        ("It is not pneumonia.", "pneumonia", False),
+        ("It is not pneumonia but an oedema.", "oedema", True),
+        ("Yes, there is.", "Yes", True),
+        ("Yes, there is no doubt.", "Yes", False),
+        ("It is abnormal.", "no", False),
+        ("(B) Distraction", "B", True),
+        ("B", "(B)", True),
+        ("A heart", "A", False),
+        ("A) heart", "A", True),
+        ("", "two", False),
+        ("...", "...", True),
+        ("", "...", False),
+        ("左肺です", "左肺", True),
+        ("2.5 cm", "2.5", True),
+        ("12.5 cm", "2.5", False),
+    ],
+)
+def test_a_reply_gives_an_answer_when_its_words_do(reply: str, answer: str, expected: bool) -> None:
+    assert gives(reply, answer) is expected
+
+
+def test_sampled_answers_agree_or_contradict_together_or_scatter() -> None:
+    assert shares(["two", "2", "There are two.", "three", "four"], "two") == pytest.approx((0.6, 0.2, 0.2))
+    assert shares(["three", "Three.", "3", "two"], "two") == pytest.approx((0.25, 0.75, 0.0))
+    assert shares(["red", "blue", "green", "", ""], "two") == pytest.approx((0.0, 0.2, 0.8))
+    assert shares(["", ""], "two") == (0.0, 0.0, 1.0)
+
+
+_PICTURE = ImageRef("a" * 64, 8, 8, "image/png")
+
+
+def test_self_consistency_answers_each_task_k_times_from_its_picture() -> None:
+    replies = {
+        "t-000": ["two", "2", "two of them", "three", "four"],
+        "t-002": ["nine", "nine", "9", "two", "two"],
+        "t-003": ["red", "blue", "", "a dog", "two"],
+    }
+    asked: list[Request] = []
+
+    def reply(request: Request) -> str:
+        asked.append(request)
+        return replies[request.id.split("/")[0]][request.sample]
+
+    engine = FakeEngine(reply)
+    config = CurateConfig.model_validate(
+        {
+            "method": "self_consistency",
+            "self_consistency": {"k": 5, "prompt": "{instruction} Be brief.", "temperature": 0.5, "seed": 4},
+        }
+    )
+    triplets = [_triplet(0), _triplet(1, ""), _triplet(2), _triplet(3), _triplet(4, "")]
+    images = {triplet.pair_id: _PICTURE for triplet in triplets}
+    rows = list(curate(triplets, engine, config, log=None, images=images))
+    assert [row.label for row in rows] == ["consistent", "unjudged", "inconsistent", "open", "unjudged"]
+    assert (rows[0].p_consistent, rows[0].p_inconsistent, rows[0].p_open) == pytest.approx((0.6, 0.2, 0.2))
+    assert (rows[2].p_consistent, rows[2].p_inconsistent, rows[2].p_open) == pytest.approx((0.4, 0.6, 0.0))
+    assert rows[0].judge == engine.identity.digest
+    assert [request.id for request in asked[:6]] == [f"t-000/{n}" for n in range(5)] + ["t-002/0"]
+    assert len(asked) == 15
+    message = asked[0].messages[0]
+    assert (message.text, message.images) == ("How many? 0 Be brief.", (_PICTURE,))
+    assert (asked[0].sampling.temperature, asked[0].sampling.seed) == (0.5, 4)
+    assert [request.sample for request in asked[:5]] == [0, 1, 2, 3, 4]
+
+
+def test_self_consistency_says_what_it_lacks() -> None:
+    config = CurateConfig(method="self_consistency")
+    assert config.needs_images
+    assert not CurateConfig(method="self_consistency", judge="none").needs_images
+    engine = FakeEngine(lambda _: "two")
+    with pytest.raises(UsageError, match="pictures"):
+        list(curate([_triplet(0)], engine, config, log=None))
+    with pytest.raises(DataError, match="p-000"):
+        list(curate([_triplet(0)], engine, config, log=None, images={}))
+    with pytest.raises(ValidationError, match="instruction"):
+        CurateConfig.model_validate({"self_consistency": {"prompt": "What?"}})
+
+
+def test_removing_one_triplet_changes_no_other_verdict() -> None:
+    def choose(request: ChoiceRequest) -> list[float]:
+        rng = random.Random(request.messages[0].text)
+        return [rng.uniform(-3, 0) for _ in request.choices]
+
+    def reply(request: Request) -> str:
+        return random.Random(f"{request.id}{request.sample}").choice(["two", "three", "four"])
+
+    triplets = [_triplet(index, "" if index % 4 == 0 else "two") for index in range(12)]
+    images = {triplet.pair_id: _PICTURE for triplet in triplets}
+    for method in ("prompt", "self_consistency"):
+        config = CurateConfig.model_validate({"method": method})
+        engine = FakeEngine(reply, choose)
+        whole = list(curate(triplets, engine, config, log=None, images=images))
+        rest = list(curate(triplets[:5] + triplets[6:], engine, config, log=None, images=images))
+        assert rest == whole[:5] + whole[6:]
+        assert len({row.label for row in whole}) >= 3

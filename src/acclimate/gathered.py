@@ -106,5 +106,5 @@ def _examples(
                 informative=each.informative,
                 precise=each.precise,
                 is_kept=each.label in keep,
-                reason=f"{each.label} {p[each.label]:.2f}",
+                reason=f"{each.label} {p.get(each.label, 0.0):.2f}",
             )

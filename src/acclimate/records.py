@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 AnswerKind = Literal["closed", "open", "choice", "multi_label"]
-Label = Literal["consistent", "inconsistent", "open"]
+Label = Literal["consistent", "inconsistent", "open", "unjudged"]
 Role = Literal["system", "user", "assistant"]
 
 
@@ -104,7 +104,11 @@ class SeedExample:
 
 @dataclass(frozen=True, slots=True)
 class Triplet:
-    """One synthetic task: an instruction with a long and a short answer."""
+    """One synthetic task: an instruction with a long and a short answer.
+
+    A method that writes one answer only leaves `precise` empty; such a task cannot be judged for consistency.
+    Tasks of one reply that build on each other share its id and count their `turn`.
+    """
 
     id: str
     pair_id: str
@@ -115,6 +119,10 @@ class Triplet:
     """What wrote it: `synthesizer`, `rules`, ..."""
     reply_id: str
     """The reply it was read from."""
+    kind: str = ""
+    """What its method calls this sort of task: `conversation`, `detail`, ...; empty where it has no sorts."""
+    turn: int = 0
+    """Place among the tasks of one reply that are one conversation, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +137,14 @@ class JudgedTriplet:
     generator: str
     label: Label
     p_consistent: float
-    """Probability of the label, 0 to 1; the three sum to 1."""
+    """Probability of the label, 0 to 1; the three sum to 1, or are all 0 where nobody judged."""
     p_inconsistent: float
     p_open: float
     judge: str
-    """The judge's engine identity."""
+    """The judge's engine identity; empty where nobody judged."""
+    reply_id: str = ""
+    kind: str = ""
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

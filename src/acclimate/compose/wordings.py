@@ -1,12 +1,16 @@
 """Wordings of tasks and caption questions: our own, written for this project (data).
 
-`{q}` is the instruction, `{i}` the informative and `{p}` the precise answer. A reasoning wording gives the
-reasons first and then the answer; none is reversed or leaves the answer out. Source: the idea of drawing
-from a pool is AdaMLLM's (section 3.3); every string here is ours.
+`{q}` is the instruction, `{p}` the precise answer, `{domain}` a field of knowledge. An instruction may be a
+question, an order or several lines, so nothing is joined to it within a sentence. An ending follows the
+informative answer, which gives the reasons: no wording is reversed or leaves the answer out. The bare
+instruction is in no pool: how often it is asked as it stands is `compose.bare`.
+
+Source: the idea of drawing from a pool is AdaMLLM's (section 3.3); every string here is ours.
 """
 
+BARE = "{q}"
+
 REASONING_QUESTIONS = (
-    "{q}",
     "{q}\nExplain your answer.",
     "{q}\nGive your reasons first.",
     "{q}\nSay how you know.",
@@ -14,38 +18,207 @@ REASONING_QUESTIONS = (
     "{q}\nLook closely and reason before you answer.",
     "{q}\nWork towards the answer step by step.",
     "{q}\nTell me what you see before you answer.",
+    "{q}\nShow your reasoning.",
+    "{q}\nStart with what the image shows, then conclude.",
+    "{q}\nJustify your answer.",
+    "{q}\nState your evidence and then your answer.",
+    "{q}\nReason aloud before you settle on an answer.",
+    "{q}\nWhat leads you to your answer?",
+    "{q}\nLay out your reasoning, then give the answer.",
+    "{q}\nFirst the reasons, then the answer.",
+    "{q}\nPoint to what supports your answer.",
+    "{q}\nWalk me through your thinking.",
+    "{q}\nDescribe what matters in the image, then answer.",
+    "{q}\nBase your answer on what you can see, and say what that is.",
+    "{q}\nTake your time and reason carefully.",
+    "{q}\nBring the details together before you answer.",
+    "{q}\nI would like to follow your reasoning.",
+    "{q}\nPlease explain before you conclude.",
+    "{q}\nDraw your conclusion at the end.",
+    "{q}\nObservations first, conclusion last.",
+    "{q}\nName the signs you rely on, then answer.",
+    "{q}\nGo through the image part by part and then answer.",
+    "{q}\nWrite a short explanation that ends in the answer.",
+    "{q}\nHow do you get there? Finish with the answer.",
+    "{q}\nDo not jump to the answer; explain it first.",
+    "{q}\nYour reply should give reasons and close with the answer.",
+    "{q}\nArgue from the image to the answer.",
+    "{q}\nThink first. Then answer.",
+    "{q}\nMake clear why your answer holds.",
+    "{q}\nAn answer with an explanation, please.",
+    "{q}\nHelp me understand your answer.",
+    "{q}\nUse the visible evidence to reach your answer.",
+    "{q}\nSum up the evidence and conclude.",
+    "{q}\nGo from the details to the answer.",
+    "{q}\nBe thorough: explain, then answer.",
+    "{q}\nKeep the answer for the end of your explanation.",
+    "{q}\nReason from what is shown.",
+    "{q}\nSpell out each step that leads to the answer.",
+    "{q}\nShow me how the image leads to the answer.",
+    "{q}\nWhat makes you think so? Answer at the end.",
+    "{q}\nReply with your reasoning and a conclusion.",
     "Answer with reasons: {q}",
-    "Look at the image. {q}",
+    "Explain as you answer: {q}",
+    "Think before you answer: {q}",
+    "Here is something that needs some thought: {q}",
+    "Work this out from the image: {q}",
+    "Reason your way to an answer: {q}",
+    "The image holds what you need. Reason and answer: {q}",
+    "Look at the image and explain your answer. {q}",
+    "Give reasons, then an answer. {q}",
+    "Reason step by step. {q}",
+    "Please look closely, reason, and then answer. {q}",
+    "Study the image and think before you answer. {q}",
+    "I want to know how you arrive at your answer. {q}",
+    "What does the image tell you here? Explain, then answer. {q}",
+    "Show your thinking on the following. {q}",
+    "Explain first and answer last. {q}",
+    "Take a careful look at the image. {q}\nExplain your answer.",
+    "Task: {q}\nExplain your thinking, then answer.",
+    "Task: {q}\nReasons and answer:",
+    "Consider the image with care. {q}\nLet your reasons come before the answer.",
 )
 """How the question of a reasoning task is put."""
 
-REASONING_ANSWERS = (
-    "{i} So the answer is {p}.",
-    "{i} Therefore, the answer is {p}.",
-    "{i} Thus the answer is {p}.",
-    "{i} Hence the answer is {p}.",
-    "{i} The answer is {p}.",
-    "{i} This means the answer is {p}.",
-    "{i} That makes the answer {p}.",
-    "{i} In short, the answer is {p}.",
+PHRASE_ENDINGS = (
+    "So the answer is {p}.",
+    "Therefore, the answer is {p}.",
+    "Thus the answer is {p}.",
+    "Hence the answer is {p}.",
+    "The answer is {p}.",
+    "This means the answer is {p}.",
+    "That makes the answer {p}.",
+    "In short, the answer is {p}.",
+    "For these reasons, the answer is {p}.",
+    "It follows that the answer is {p}.",
+    "Given this, the answer is {p}.",
+    "All in all, the answer is {p}.",
+    "In conclusion, the answer is {p}.",
+    "This leads to the answer {p}.",
+    "Taken together, this gives the answer {p}.",
+    "My answer is {p}.",
 )
-"""How reasons and answer are joined."""
+"""How a precise answer that is a phrase follows the reasons."""
+
+SENTENCE_ENDINGS = (
+    "So the answer is: {p}",
+    "Therefore, the answer is: {p}",
+    "Thus the answer is this: {p}",
+    "Hence the answer: {p}",
+    "Answer: {p}",
+    "In short: {p}",
+    "In conclusion: {p}",
+    "To conclude: {p}",
+    "All in all: {p}",
+    "My answer, then: {p}",
+)
+"""How any other precise answer follows the reasons."""
 
 PLAIN_QUESTIONS = (
-    "{q}",
     "{q}\nAnswer from the image.",
-    "Look at the image. {q}",
-    "Please answer: {q}",
     "{q}\nUse what you see.",
+    "{q}\nAnswer, please.",
+    "{q}\nTake the answer from the image.",
+    "{q}\nAnswer:",
+    "{q}\nYour answer:",
+    "{q}\nLet the image guide you.",
+    "{q}\nThank you.",
+    "{q}\nGive your answer.",
+    "{q}\nWhat do you say?",
+    "{q}\nJudge by the image.",
+    "{q}\nAnswer with the help of the image.",
+    "{q}\nRely on the image.",
+    "{q}\nReply with the image in mind.",
+    "Please answer: {q}",
+    "Answer this: {q}",
+    "Reply to this: {q}",
+    "Tell me, please: {q}",
+    "From what you see: {q}",
+    "Based on the image: {q}",
+    "About this image: {q}",
+    "With the image in view: {q}",
+    "Turn to the image and answer: {q}",
+    "Here is something about the image: {q}",
+    "Task: {q}",
+    "Task: {q}\nAnswer:",
+    "Look at the image. {q}",
+    "Have a look at the image. {q}",
+    "Consider the image. {q}",
+    "Go by the image. {q}",
+    "Could you answer this for me? {q}",
+    "Can you help with this? {q}",
+    "I have a request about the image. {q}",
+    "The following is about the image. {q}",
+    "Please look at the image and answer. {q}",
 )
 """How the question of a task is put whose answer stands as it is."""
 
-CAPTION_QUESTIONS = (
+BRIEF_QUESTIONS = (
     "Describe the image.",
     "What does the image show?",
     "Write a caption for the image.",
     "Say what can be seen here.",
     "Give a description of the picture.",
     "What is in this picture?",
+    "Caption this image.",
+    "What do you see here?",
+    "Tell me what this picture shows.",
+    "Put the image into words.",
+    "Sum up what the image shows.",
+    "What can you say about this picture?",
 )
-"""How a caption is asked for."""
+"""How a caption of any length is asked for in few words."""
+
+DETAILED_QUESTIONS = (
+    "Describe the image in detail.",
+    "Give a detailed description of the image.",
+    "Explain in detail what the image shows.",
+    "Write a full account of what can be seen.",
+    "Describe everything of note in the picture.",
+    "What does the picture show? Be thorough.",
+    "Go through the image and describe it closely.",
+    "Take a close look and describe what you find.",
+    "Describe the picture as completely as you can.",
+    "Give a careful and complete description of this image.",
+    "Tell me everything the image shows.",
+    "Set out the contents of the image in detail.",
+    "Describe the image to someone who cannot see it.",
+    "What can be learned from this image? Describe it at length.",
+    "Write a long description of the picture.",
+    "Describe this picture and leave nothing important out.",
+    "Look closely: what does the image show, in all its detail?",
+    "Describe the image, its parts and how they belong together.",
+)
+"""How a long caption is asked for."""
+
+DOMAIN_QUESTIONS = (
+    "Describe the image as an expert in {domain} would.",
+    "What would someone who works in {domain} see in this image?",
+    "This image comes from the field of {domain}. Describe it.",
+    "Explain the image to a student of {domain}.",
+    "From the point of view of {domain}, what does the image show?",
+    "In terms of {domain}, what can be seen here?",
+    "Write a caption for this image, for readers who know {domain}.",
+    "Describe the picture with the words used in {domain}.",
+    "What does this image show that matters in {domain}?",
+    "Suppose this picture stood in a book on {domain}. What would its caption say?",
+    "You know {domain} well. Describe the image.",
+    "Give a description of the image that is of use in {domain}.",
+)
+"""How a caption is asked for in a named field: `medicine`, `cooking`, `cell biology`."""
+
+DISH_QUESTIONS = (
+    "How is this dish made?",
+    "Give the recipe for this dish.",
+    "What goes into this dish, and how is it prepared?",
+    "Write down a recipe for the food in the picture.",
+    "How can I cook this at home?",
+    "List the ingredients and the steps for this dish.",
+    "I would like to make this. What do I need, and what do I do?",
+    "Which ingredients and steps lead to this dish?",
+    "Tell me how to prepare the food shown here.",
+    "What is the recipe behind this picture?",
+    "Explain how to cook what you see.",
+    "Describe how this meal is made.",
+)
+"""How a caption is asked for that is a cooking recipe."""

@@ -38,16 +38,25 @@ def prompt(form: str, instruction: str, informative: str, precise: str) -> str:
     return "".join(parts)
 
 
+def among_themselves(log_probabilities: Sequence[float]) -> tuple[float, ...]:
+    """Return the choices' probabilities, normalised over the choices.
+
+    Args:
+        log_probabilities: in nats, at least one of them finite.
+    """
+    top = max(log_probabilities)
+    weights = [math.exp(value - top) for value in log_probabilities]
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
+
+
 def probabilities(log_probabilities: Sequence[float]) -> tuple[float, float, float]:
     """Return the three choices' probabilities, normalised over the choices.
 
     Args:
         log_probabilities: in nats, in the order of `CHOICES`.
     """
-    top = max(log_probabilities)
-    weights = [math.exp(value - top) for value in log_probabilities]
-    total = sum(weights)
-    yes, no, open_ = (weight / total for weight in weights)
+    yes, no, open_ = among_themselves(log_probabilities)
     return yes, no, open_
 
 

@@ -37,6 +37,7 @@ def request_key(engine_digest: str, request: Request) -> str:
     """
     sampling = request.sampling
     is_sampled = sampling.temperature > 0
+    held_to = [] if request.schema is None else [request.schema]
     return _digest(
         "generate",
         engine_digest,
@@ -45,6 +46,7 @@ def request_key(engine_digest: str, request: Request) -> str:
         [sampling.max_tokens, sampling.temperature, sampling.top_p, sampling.seed],
         request.sample,
         request.id if is_sampled else None,
+        *held_to,
     )
 
 
@@ -61,8 +63,7 @@ def ask(engine: Engine, requests: Iterable[Request], log: ReplyLog | None) -> It
 
     Raises:
         EngineError: two requests have the same id; the engine failed, lost a request, or answered one twice.
-        What
-            was answered until then is in the log.
+            What was answered until then is in the log.
     """
     digest = engine.identity.digest
 

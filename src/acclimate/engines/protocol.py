@@ -4,9 +4,9 @@ An engine owns the chat template, the image loading and the batching on its devi
 an answer, never retries a bad one, and never drops a request.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from acclimate.records import ImageRef, Role
 
@@ -44,6 +44,9 @@ class Request:
     user's turn itself, stops only on end-of-text, and special tokens stay in the reply's text."""
     sample: int = 0
     """Index of this sample among several of one prompt."""
+    schema: Mapping[str, Any] | None = field(default=None, hash=False)
+    """JSON schema the reply should follow. An engine that cannot hold its model to one ignores it (the local
+    engine does), so whoever reads the reply must still expect any text."""
 
 
 @dataclass(frozen=True, slots=True)

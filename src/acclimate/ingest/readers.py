@@ -85,14 +85,28 @@ def _json_rows(path: Path) -> Iterator[RawRow]:
         return
     value = read_json(path)
     if isinstance(value, dict):
-        lists = [each for each in value.values() if isinstance(each, list)]
-        value = lists[0] if len(lists) == 1 else value
+        value = _rows_of(value)
     if not isinstance(value, list):
         raise DataError(
             f"{path} holds no list of rows; write one JSON list of objects, one object per image."
         )
     for each in value:
         yield each if isinstance(each, dict) else _not_an_object(each)
+
+
+def _rows_of(value: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return the one list that an object holds, or all rows of several lists where their fields are the same.
+
+    LLaVA-Med's file has one list per image domain. Lists of different things, such as COCO's `images` and
+    `annotations`, are no rows of one kind: the object is returned as it is.
+    """
+    lists = [each for each in value.values() if isinstance(each, list)]
+    if len(lists) == 1:
+        return lists[0]
+    first_rows = [each[0] for each in lists if each]
+    fields = {frozenset(row) if isinstance(row, dict) else None for row in first_rows}
+    is_grouped = len(lists) == len(value) and len(fields) == 1 and None not in fields
+    return [row for each in lists for row in each] if is_grouped else value
 
 
 def _not_an_object(value: Any) -> BrokenRow:  # noqa: ANN401

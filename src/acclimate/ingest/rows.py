@@ -1,7 +1,10 @@
-"""What a row means: which field holds the image, the caption, the id and the boxes.
+"""What a row means: which field holds the image, the caption, the id and what more is known of the image.
 
 Three shapes are known. Chats (`conversations` or `messages`, as LLaVA, ShareGPT and LLaMA-Factory write
-them) give the first assistant turn as the caption. Tables give two columns. Both may carry boxes.
+them) give the first assistant turn as the caption. Tables give two columns. Both may carry an annotation: a
+cooking recipe (ingredients and steps, as Recipe1M has them), sentences that mention the figure (as
+LLaVA-Med's file has them), or labelled boxes and further captions. A row that has several of these gives the
+first in this order.
 """
 
 import json
@@ -14,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from acclimate.errors import DataError
 from acclimate.ingest.readers import BrokenRow, RawRow, row_id
-from acclimate.records import Box, Boxes, ImageRef
+from acclimate.records import Box, Boxes, ImageRef, Mentions, RecipeText
 
 Shape: TypeAlias = Literal["auto", "llava", "sharegpt", "messages", "table"]
 
@@ -43,10 +46,25 @@ _IMAGE_NAMES = (
     "image_url",
     "url",
 )
-_CAPTION_NAMES = ("caption", "captions", "text", "description", "sentence", "title", "report", "alt_text")
+_CAPTION_NAMES = (
+    "caption",
+    "captions",
+    "fig_caption",
+    "text",
+    "description",
+    "sentence",
+    "title",
+    "report",
+    "alt_text",
+)
 _ID_NAMES = ("id", "uid", "key", "image_id", "index")
 _BOX_NAMES = ("boxes", "objects", "instances")
+_MENTION_NAMES = ("in_text_mention", "in_text_mentions", "inline_mention", "inline_mentions", "mentions")
+_TITLE_NAMES = ("title", "name", "recipe_name")
+_INGREDIENT_NAMES = ("ingredients", "ingredient_lines")
+_STEP_NAMES = ("instructions", "steps", "directions", "method")
 _ASSISTANT = frozenset({"assistant", "gpt", "model", "bot", "chatgpt"})
+_SLOT = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDER = re.compile(r"^\s*(<image>\s*)+|(\s*<image>)+\s*$")
 
 
@@ -56,6 +74,7 @@ class Columns(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: str = ""
+    """May also be a pattern with columns in braces, for rows that name no file: `{pair_id}.jpg`."""
     caption: str = ""
     id: str = ""
 
@@ -76,6 +95,9 @@ class Row:
     """Further captions."""
     boxes: object = None
     """As the file has them."""
+    mentions: tuple[str, ...] = ()
+    """Sentences that mention the figure."""
+    recipe: RecipeText | None = None
     problem: tuple[str, str] | None = None
     """Reason and detail where the row is unusable already."""
 
@@ -88,7 +110,12 @@ def find_columns(names: Iterable[str], columns: Columns, shape: Shape, source: s
     """
     present = list(dict.fromkeys(names))
     listed = ", ".join(present) or "none"
-    for role, name in (("image", columns.image), ("caption", columns.caption), ("id", columns.id)):
+    images = _SLOT.findall(columns.image) or [columns.image]
+    for role, name in (
+        *(("image", name) for name in images),
+        ("caption", columns.caption),
+        ("id", columns.id),
+    ):
         if name and name not in present:
             raise DataError(
                 f"{source} has no column {name!r}, which `columns.{role}` names; its columns are: {listed}."
@@ -143,7 +170,9 @@ def read_row(raw: RawRow, columns: Columns, shape: Shape) -> Row:
         image=image,
         caption=captions[0] if captions else None,
         captions=tuple(captions[1:]),
-        boxes=next((raw[name] for name in _BOX_NAMES if raw.get(name)), None),
+        boxes=_from_json(_first(raw, _BOX_NAMES)),
+        mentions=_texts(_first(raw, _MENTION_NAMES)),
+        recipe=_recipe(raw),
         problem=problem,
     )
 
@@ -164,7 +193,7 @@ Problem: TypeAlias = tuple[str, str]
 
 
 def _image(raw: Mapping[str, Any], columns: Columns) -> tuple[str | bytes | None, Problem | None]:
-    value = raw.get(columns.image) if columns.image else None
+    value = _image_value(raw, columns.image)
     if isinstance(value, list | tuple):
         if len(value) > 1:
             return None, ("bad_row", f"{len(value)} images in one row; write one row per image")
@@ -178,6 +207,16 @@ def _image(raw: Mapping[str, Any], columns: Columns) -> tuple[str | bytes | None
     if isinstance(value, bytes):
         return value, None
     return None, ("bad_row", f"the image field holds a {type(value).__name__}, not a path")
+
+
+def _image_value(raw: Mapping[str, Any], name: str) -> object:
+    """Return the image field, or the pattern filled in; None where a part of it is missing."""
+    slots = _SLOT.findall(name)
+    if not slots:
+        return raw.get(name) if name else None
+    if any(raw.get(slot) in (None, "") for slot in slots):
+        return None
+    return _SLOT.sub(lambda slot: str(raw[slot.group(1)]), name)
 
 
 def _captions(raw: Mapping[str, Any], columns: Columns, shape: Shape) -> tuple[list[str], Problem | None]:
@@ -208,15 +247,74 @@ def _turn_text(turn: Mapping[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def annotation_of(row: Row, image: ImageRef) -> Boxes | None:
-    """Return the row's boxes and further captions, or None where it has neither.
+def _first(raw: Mapping[str, Any], names: Iterable[str]) -> object:
+    """Return the first of the fields that holds anything; names in any case."""
+    value_by_lower: dict[str, object] = {}
+    for name, value in raw.items():
+        value_by_lower.setdefault(name.lower().replace(" ", "_"), value)
+    return next((value_by_lower[name] for name in names if value_by_lower.get(name)), None)
+
+
+def _from_json(value: object) -> object:
+    """Return the list that a cell of a table holds as JSON text, and any other value as it is."""
+    if not (isinstance(value, str) and value.lstrip().startswith("[")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Return the texts of a field: a list of texts or of objects with one, or a text with a line for each.
+
+    A list that holds anything else gives none, for half of a recipe is no recipe; so does a text that looks
+    like a list and is no JSON.
+    """
+    value = _from_json(value)
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        value = value.splitlines()
+    if not isinstance(value, list | tuple):
+        return ()
+    texts = [_text(each) for each in value]
+    if any(text is None or _has_lone_surrogate(text) for text in texts):
+        return ()
+    return tuple(text for text in texts if text)
+
+
+def _text(value: object) -> str | None:
+    """Return a text, or what an object calls its text or tokens; None where there is neither."""
+    if isinstance(value, Mapping):
+        value = next((value[name] for name in ("text", "tokens", "sentence") if name in value), None)
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        value = " ".join(value)
+    return " ".join(value.split()) if isinstance(value, str) else None
+
+
+def _recipe(raw: Mapping[str, Any]) -> RecipeText | None:
+    """Return the row's recipe, where it has both ingredients and steps."""
+    ingredients = _texts(_first(raw, _INGREDIENT_NAMES))
+    steps = _texts(_first(raw, _STEP_NAMES))
+    if not (ingredients and steps):
+        return None
+    title = _first(raw, _TITLE_NAMES)
+    is_title = isinstance(title, str) and not _has_lone_surrogate(title)
+    return RecipeText(" ".join(str(title).split()) if is_title else "", ingredients, steps)
+
+
+def annotation_of(row: Row, image: ImageRef) -> Boxes | Mentions | RecipeText | None:
+    """Return what more the row knows of its image, or None where it knows nothing.
 
     Source:
         Our own rule. Boxes are lists (left, top, right, bottom), as fractions or in pixels. They are used
         only when every one of them lies inside the image with its corners in order; COCO's
         (left, top, width, height) in pixels cannot be told apart reliably and is not read.
     """
-    entries = row.boxes if isinstance(row.boxes, list) else []
+    if row.recipe is not None:
+        return row.recipe
+    if row.mentions:
+        return Mentions(row.mentions)
+    entries = row.boxes if isinstance(row.boxes, list | tuple) else []
     boxes = [_box(entry, image) for entry in entries]
     known = tuple(box for box in boxes if box is not None)
     if len(known) < len(boxes):
@@ -231,7 +329,7 @@ def _box(entry: object, image: ImageRef) -> Box | None:
     label = next((entry[name] for name in ("label", "category", "name") if name in entry), None)
     if not (isinstance(corners, list) and len(corners) == 4 and isinstance(label, str)):
         return None
-    if not all(isinstance(each, int | float) for each in corners):
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in corners):
         return None
     in_pixels = max(corners) > 1
     width, height = (image.width_px, image.height_px) if in_pixels else (1, 1)
