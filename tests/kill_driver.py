@@ -13,8 +13,9 @@ from typing import Any
 
 from acclimate import artifacts
 from acclimate.engines.protocol import ChoiceRequest, Engine, Request
-from acclimate.pipeline import Line, Silent
+from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
+from acclimate.workplace import Silent
 from tests.small_lines import fake_engine, synthetic_reply, verdict
 
 

@@ -18,7 +18,7 @@ from acclimate.errors import DataError, EngineError, RecipeError
 from acclimate.files import ImageStore, read_json, read_records
 from acclimate.inspection import status
 from acclimate.lab.demo import GENERAL_MLLM
-from acclimate.pipeline import Line, Silent
+from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
 from acclimate.records import (
     Conversation,
@@ -30,6 +30,7 @@ from acclimate.records import (
     Score,
     Triplet,
 )
+from acclimate.workplace import Silent
 from tests.small_lines import (
     artifact_bytes,
     fake_engine,

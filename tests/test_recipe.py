@@ -31,7 +31,7 @@ def test_a_short_recipe_is_filled_with_the_rooms_own_values(tmp_path: Path) -> N
     recipe = _load(tmp_path, PLAIN)
     assert recipe.ingest.source == "pairs.json"
     assert recipe.synthesizer is None
-    assert recipe.compose.keep == ("consistent",)
+    assert recipe.compose.keep == ("consistent", "unjudged")
     assert recipe.train.mask == "responses"
 
 
@@ -57,7 +57,7 @@ def test_the_synthesizer_is_tuned_with_its_own_mask_and_schedule(tmp_path: Path)
         ("threshold", "curate.threshold"),
         ("epochs", "train.epochs"),
         ("compose.threshold", "curate.threshold"),
-        ("curate.temperature", "synthesize.temperature"),
+        ("curate.temperature", "curate.self_consistency.temperature"),
         ("train.micro_batch", "train.execution.micro_batch"),
         ("synthesizer.epochs", "synthesizer.train.epochs"),
     ],
@@ -73,7 +73,7 @@ def test_an_unknown_key_is_answered_with_the_nearest_known_one(
 def test_a_key_like_no_other_is_answered_with_those_that_are_known_there(tmp_path: Path) -> None:
     message = _refusal(tmp_path, PLAIN + "compose:\n  zzzz: 1\n")
     assert "'compose.zzzz'" in message
-    assert "keep, mixture, pictures, seed" in message
+    assert "keep, merge, mixture, pictures, seed, tasks" in message
 
 
 def test_overrides_reach_nested_keys_and_have_the_types_of_yaml(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def _load(path: Path, overrides: list[str] | None, limit: int | None) -> tuple[A
     return load_recipe(path, extra), path.resolve().parent
 
 
+def _keys() -> Any:  # noqa: ANN401
+    """Return the environment's API keys; here and nowhere else is the environment read for them."""
+    from acclimate.engines.keys import Keys
+
+    return Keys(os.environ)
+
+
 def _machine() -> str:
     return (
         f"{os.cpu_count()} CPU cores; device and dtype are chosen when a model is opened (`acclimate doctor`)"
@@ -85,6 +92,7 @@ def _plan_text(rows: list[Any]) -> str:
         time = "" if row.finished else f"{row.seconds:,.0f} s"
         disk = "" if row.finished else f"{row.disk_bytes / 1e6:,.1f} MB"
         lines.append(f"{row.step:<20}{state:<10}{row.work:<38}{row.tokens:>12,}{time:>10}{disk:>10}")
+    lines += [f"{row.step}: {row.cost}" for row in rows if row.cost is not None]
     lines.append(
         "Tokens and disk are upper bounds, times are rough (docs/recipes.md says how they are estimated)."
     )
@@ -133,7 +141,7 @@ def _execute(
         with _untouched((base / str(recipe.run_dir)).resolve()) as scratch:
             _show_plan(estimate(Line(recipe, base, rehash=rehash, scratch=scratch)), as_json=as_json)
         return
-    line = Line(recipe, base, rehash=rehash)
+    line = Line(recipe, base, rehash=rehash, keys=_keys())
     _confirm(line, _console(quiet=as_json), steps, yes=yes)
     with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
         line.place.progress = display

@@ -5,15 +5,17 @@ changes an identity. Relative paths count from the recipe's folder.
 """
 
 import difflib
+import random
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from acclimate.compose.stage import ComposeConfig
+from acclimate.curate.quality import QualityConfig
 from acclimate.curate.stage import CurateConfig
 from acclimate.errors import RecipeError
 from acclimate.evaluate.stage import EvaluateConfig
@@ -36,7 +38,7 @@ class SynthesizerTraining(TrainConfig):
     warmup_ratio: float = Field(default=0.03, ge=0, le=1)
 
 
-class SynthesizerConfig(BaseModel):
+class SynthesizerTuning(BaseModel):
     """How this recipe's own synthesizer is tuned; left out where `synthesize.model` names a tuned one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,9 +49,15 @@ class SynthesizerConfig(BaseModel):
     """The worked examples it learns from."""
     blank_images: float = Field(default=0.1, ge=0.0, le=1.0)
     """Share of the examples whose picture is replaced by a blank one, chosen by record id."""
+    validation: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the examples that tuning is not shown, chosen by record id: for studies of the synthesizer."""
     seed: int = 0
-    """Of the choice of blanks and of the answers' order."""
+    """Of the choice of blanks and of validation examples, and of the answers' order."""
     train: SynthesizerTraining = SynthesizerTraining()
+
+    def is_kept_out(self, example_id: str) -> bool:
+        """Return whether an example is one for validation."""
+        return random.Random(f"{self.seed}/validation/{example_id}").random() < self.validation
 
 
 class TrainRecipe(TrainConfig):
@@ -69,15 +77,34 @@ class Recipe(BaseModel):
     run_dir: str = "run"
     """Folder of artifacts, images and the report; execution, never identity."""
     ingest: IngestConfig
-    synthesizer: SynthesizerConfig | None = None
+    synthesizer: SynthesizerTuning | None = None
+    general: SeedConfig | None = None
+    """Seed examples whose tasks are mixed in as general ones, where compose.tasks asks for any; left out, the
+    synthesizer's seeds."""
     synthesize: SynthesizeConfig = SynthesizeConfig()
     curate: CurateConfig = CurateConfig()
     compose: ComposeConfig = ComposeConfig()
     train: TrainRecipe
     evaluate: EvaluateConfig = EvaluateConfig()
+    quality: QualityConfig = QualityConfig()
+    """How `curate --quality` measures the tasks; decides nothing of the run."""
     report: ReportConfig = ReportConfig()
     limit: int | None = Field(default=None, ge=1)
     """Use only so many rows of every input; every output is then marked as a test."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.synthesize.generator == "general_task" and not self.compose.has_general:
+            raise ValueError(
+                "synthesize.generator is general_task, so all tasks are those of the seed examples; set "
+                "compose.tasks to `general`"
+            )
+        if self.compose.has_general and self.general is None and self.synthesizer is None:
+            raise ValueError(
+                "compose.tasks uses general tasks, but the recipe names no seed examples; add `general: "
+                "{source: ...}`"
+            )
+        return self
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

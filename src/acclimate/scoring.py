@@ -8,14 +8,15 @@ from typing import Any
 
 from acclimate import artifacts
 from acclimate.engines.checkpoint import require_checkpoint
-from acclimate.engines.open import EngineExecution
+from acclimate.engines.open import EngineExecution, EngineSpec
 from acclimate.engines.protocol import Engine
 from acclimate.evaluate.load import load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig, primary_by_benchmark
 from acclimate.files import ImageStore, read_json, read_records, write_json
-from acclimate.pipeline import Engines, Model, Place, Progress, Silent, evaluation_step, items_step
 from acclimate.records import Item, Measurement, Rejection, Score
 from acclimate.report.measure import measure
+from acclimate.steps import evaluation_step, items_step
+from acclimate.workplace import Engines, Model, Place, Progress, Silent
 
 ROLE = "model"
 """What the checkpoint is called in predictions, scores and measurements."""
@@ -53,7 +54,7 @@ def score_checkpoint(
     out = out.resolve()
     store = ImageStore(out)
     place = Place(out, store, Engines(store, out / "hashes", substitute=substitute), progress or Silent())
-    chosen = Model(folder=model.resolve())
+    chosen = Model(EngineSpec(model=str(model.resolve())))
     place.needs(chosen)  # a folder that is no checkpoint is refused before any picture is read
     loaded = [load_benchmark(path, store, config.limit) for path in benchmarks]
     questions = items_step(loaded, config, store)

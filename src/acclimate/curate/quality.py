@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,9 +48,9 @@ class QualityConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    judge: str = "base"
-    """Folder of the rating model; `base`: the model that is to be trained; `none`: no model rates, and what
-    the texts alone show is measured."""
+    judge: str | dict[str, Any] = "base"
+    """The rating model: a checkpoint's folder, `openai:NAME@URL` or a mapping (docs/engines.md); `base`: the
+    model that is to be trained; `none`: no model rates, and what the texts alone show is measured."""
     per_set: int | None = Field(default=200, ge=1)
     """Tasks of each data set that are rated; null rates all."""
     sees: Sees = "picture_and_caption"

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -28,9 +28,9 @@ class CurateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    judge: str = "base"
-    """Folder of the judging model; `base`: the model that is to be trained; `none`: nobody judges, and every
-    label is `unjudged`."""
+    judge: str | dict[str, Any] = "base"
+    """The judging model: a checkpoint's folder, `openai:NAME@URL` or a mapping (docs/engines.md); `base`: the
+    model that is to be trained; `none`: nobody judges, and every label is `unjudged`."""
     method: Literal["prompt", "self_consistency"] = "prompt"
     """`prompt`: the judge reads both answers and says whether they agree. `self_consistency`: it sees the
     picture, answers the instruction several times, and its answers are compared with the precise one."""
@@ -111,6 +111,24 @@ def curate(
     yield from _by_answers(triplets, engine, config, log, images)
 
 
+def planned(
+    triplets: Iterable[Triplet], config: CurateConfig, images: Mapping[str, ImageRef]
+) -> Iterator[Request | ChoiceRequest]:
+    """Yield what the judge would be asked, without asking: for estimates of cost."""
+    for triplet in triplets if config.needs_judge else ():
+        if not triplet.precise:
+            continue
+        if config.method == "prompt":
+            yield _question(triplet, config)
+        else:
+            yield from answer_requests(triplet, images[triplet.pair_id], config.self_consistency)
+
+
+def _question(triplet: Triplet, config: CurateConfig) -> ChoiceRequest:
+    text = prompt(config.form, triplet.instruction, triplet.informative, triplet.precise)
+    return ChoiceRequest(triplet.id, (Message("user", text),), CHOICES)
+
+
 def _by_prompt(
     triplets: Iterable[Triplet], engine: Engine, config: CurateConfig, log: ReplyLog | None
 ) -> Iterator[JudgedTriplet]:
@@ -118,8 +136,7 @@ def _by_prompt(
 
     def requests() -> Iterator[ChoiceRequest]:
         for triplet in _listed(triplets, waiting):
-            text = prompt(config.form, triplet.instruction, triplet.informative, triplet.precise)
-            yield ChoiceRequest(triplet.id, (Message("user", text),), CHOICES)
+            yield _question(triplet, config)
 
     for _, reply in ask_choices(engine, requests(), log):
         yield from _unjudged_first(waiting)

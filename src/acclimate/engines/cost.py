@@ -35,6 +35,21 @@ class CostEstimate:
     money_most: float | None
     """With the longest replies."""
 
+    def times(self, factor: float) -> "CostEstimate":
+        """Return the estimate for so many times as much."""
+
+        def more(n: int) -> int:
+            return round(n * factor)
+
+        return CostEstimate(
+            more(self.n_requests),
+            more(self.n_images),
+            more(self.prompt_tokens),
+            more(self.reply_tokens),
+            None if self.money_least is None else self.money_least * factor,
+            None if self.money_most is None else self.money_most * factor,
+        )
+
     def __str__(self) -> str:
         """Return it in one line, for people."""
         words = (

@@ -11,10 +11,11 @@ from acclimate.files import read_records, write_text
 from acclimate.lab.audit import audit_table, synthesis_audit
 from acclimate.lab.render import write_once, write_world
 from acclimate.lab.world import VERSION
-from acclimate.pipeline import Line, Progress
+from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
 from acclimate.records import Item, Score
 from acclimate.report.measure import measure
+from acclimate.workplace import Progress
 
 WEIGHTS = Path(__file__).parent / "weights"
 GENERAL_MLLM = WEIGHTS / "general-mllm"

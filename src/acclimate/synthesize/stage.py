@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -55,8 +55,9 @@ class SynthesizeConfig(BaseModel):
     """`synthesizer`: AdaMLLM's, tuned or prompted. For comparison: `rules` (no model), `text_teacher` (LLaVA,
     LLaVA-Med), `vision_teacher` (PubMedVision), `general_task` (the seed examples as they are),
     `caption_only` (no tasks)."""
-    model: str = "tuned"
-    """Folder of the model that is asked, or `tuned`: the synthesizer this recipe tunes."""
+    model: str | dict[str, Any] = "tuned"
+    """The model that is asked: a checkpoint's folder, `openai:NAME@URL` or a mapping (docs/engines.md);
+    `base`: the model that is to be trained; `tuned`: the synthesizer this recipe tunes."""
     samples_per_pair: int = Field(default=1, ge=1, le=64)
     """Replies of the synthesizer per pair; at temperature 0 they are all the same, and count once."""
     temperature: float = Field(default=0.0, ge=0.0, le=5.0)

@@ -1,0 +1,534 @@
+"""The line's steps: each is a room's door between reading its inputs and writing its outputs.
+
+Nothing here loads torch until a model is opened or trained. What decides a result is in a step's config;
+rows, threads and devices are not, and stand in its run.json.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+from acclimate.artifacts import Outcome, Step, Workspace
+from acclimate.compose import stage as compose_room
+from acclimate.compose.general import GeneralData
+from acclimate.curate import stage as curate_room
+from acclimate.engines.open import EngineExecution
+from acclimate.errors import BenchmarkError, DataError
+from acclimate.evaluate import heldout
+from acclimate.evaluate import stage as evaluate_room
+from acclimate.evaluate.conditions import shown_images
+from acclimate.evaluate.donors import donor_by_id
+from acclimate.evaluate.load import Benchmark
+from acclimate.evaluate.scorers import primary_scorer
+from acclimate.files import (
+    JSON,
+    ImageStore,
+    blank_png,
+    cached_sha256,
+    read_json,
+    read_records,
+    sha256_file,
+    write_json,
+    write_records,
+)
+from acclimate.ingest import stage as ingest_room
+from acclimate.ingest.seeds import SeedConfig, read_seeds
+from acclimate.recipe import SynthesizerTuning, identity
+from acclimate.records import (
+    Conversation,
+    ImageCaption,
+    Item,
+    JudgedTriplet,
+    Label,
+    Prediction,
+    Rejection,
+    Score,
+    SeedExample,
+    Triplet,
+)
+from acclimate.report.inputs import BenchmarkFacts
+from acclimate.synthesize import stage as synthesize_room
+from acclimate.synthesize.general_task import pair_of
+from acclimate.train import stage as train_room
+from acclimate.workplace import Model, Place, counted, how, reasons, sorted_out
+
+BLANK_PX = 64
+Part = Literal["pairs", "held_out", "examples", "validation"]
+"""A file of records in a step's folder: image-caption pairs, or seed examples."""
+_EXAMPLES: tuple[Part, ...] = ("examples", "validation")
+
+
+def ingest_step(
+    config: ingest_room.IngestConfig, place: Place, base: Path, *, needed: bool, rehash: bool
+) -> Step:
+    """Return the step that reads and checks the pairs.
+
+    Args:
+        needed: the held-out pairs are all there is to score.
+    """
+
+    def run(space: Workspace) -> Outcome:
+        outcomes = ingest_room.ingest(config, store=place.store, base=base)
+        pairs, rejections = sorted_out(place.tracked("ingest", outcomes, None), ImageCaption)
+        kept, held_out = _split(pairs, config.holdout, config.seed, needed=needed)
+        write_records(space.out / "pairs.parquet", kept, ImageCaption)
+        write_records(space.out / "held_out.parquet", held_out, ImageCaption)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        counts = {
+            "inputs": len(pairs) + len(rejections),
+            "outputs": len(pairs),
+            "pairs": len(kept),
+            "held_out": len(held_out),
+        }
+        return Outcome(counts, reasons(rejections), licences=tuple({pair.licence for pair in pairs}))
+
+    cache = place.engines.cache
+    facts = ingest_room.source_identity(config, base=base, cache_dir=cache, rehash=rehash)
+    facts["held_out_needed"] = needed
+    return Step("ingest", ingest_room.VERSION, facts, {}, run)
+
+
+def examples_step(name: str, config: SeedConfig, place: Place, base: Path, *, key: str, rehash: bool) -> Step:
+    """Return the step that reads seed examples.
+
+    Args:
+        key: where the recipe names them, for messages.
+    """
+
+    def run(space: Workspace) -> Outcome:
+        outcomes = read_seeds(config, store=place.store, base=base)
+        examples, rejections = sorted_out(place.tracked(name, outcomes, None), SeedExample)
+        write_records(space.out / "examples.parquet", examples, SeedExample)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        return counted(len(examples) + len(rejections), len(examples), rejections)
+
+    source = base / config.source
+    if not source.is_file():
+        raise DataError(f"The seed data {source} does not exist; check {key}.source.")
+    images = base / config.image_root if config.image_root else source.parent
+    facts: dict[str, JSON] = {
+        "source": sha256_file(source),
+        "images": _folder_digest(images, place.engines.cache, rehash=rehash),
+        "limit": config.limit,
+    }
+    return Step(name, ingest_room.VERSION, facts, {}, run)
+
+
+def _folder_digest(folder: Path, cache: Path, *, rehash: bool) -> str:
+    """Return a hash of the pictures under a folder, names and bytes."""
+    digest = hashlib.sha256()
+    suffixes = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode("utf-8", "surrogateescape"))
+        digest.update(cached_sha256(path, cache, rehash=rehash).encode())
+    return digest.hexdigest()
+
+
+def tuning_data_step(
+    examples: Step, tuning: SynthesizerTuning, config: synthesize_room.SynthesizeConfig, place: Place
+) -> Step:
+    """Return the step that turns seed examples into the conversations a synthesizer is tuned on.
+
+    Examples that are kept out of it are written to `validation.parquet`.
+    """
+    asked = config.synthesizer
+
+    def run(space: Workspace) -> Outcome:
+        rows = list(read_records(space.inputs["examples"] / "examples.parquet", SeedExample))
+        kept_out = {each.id for each in rows if tuning.is_kept_out(each.id)}
+        conversations = synthesize_room.tuning_conversations(
+            (each for each in rows if each.id not in kept_out),
+            blank_rate=tuning.blank_images,
+            seed=tuning.seed,
+            caption_question=asked.caption_question,
+            blank=place.store.add(blank_png(BLANK_PX, BLANK_PX, 255)),
+            inputs=asked.inputs,
+            system=asked.system,
+        )
+        write_records(space.out / "conversations.parquet", conversations, Conversation)
+        validation = [each for each in rows if each.id in kept_out]
+        write_records(space.out / "validation.parquet", validation, SeedExample)
+        counts = {"inputs": len(rows), "outputs": len(rows), "validation": len(validation)}
+        return Outcome(counts, {})
+
+    facts: dict[str, JSON] = {
+        "blank_images": tuning.blank_images,
+        "validation": tuning.validation,
+        "seed": tuning.seed,
+        "caption_question": asked.caption_question,
+        "inputs": asked.inputs,
+        "system": asked.system,
+    }
+    return Step("tuning-data", synthesize_room.VERSION, facts, {"examples": examples}, run)
+
+
+def training_step(
+    name: str,
+    data: Step,
+    config: train_room.TrainConfig,
+    start: Model,
+    place: Place,
+    *,
+    stage: int | None = None,
+) -> Step:
+    """Return the step that trains a checkpoint on conversations.
+
+    Args:
+        stage: only the conversations of this stage are its inputs; None takes all.
+    """
+
+    def run(space: Workspace) -> Outcome:
+        told = read_records(space.inputs["conversations"] / "conversations.parquet", Conversation)
+        rows = [each for each in told if stage in (None, each.stage)]
+        place.engines.opened.clear()
+        started: list[int] = []
+
+        def tell(step: int, total: int, loss: float) -> None:
+            if not started:
+                started.append(step)
+                place.progress.start(name, total)
+            place.progress.advance(name, step, f"loss {loss:.3f}")
+
+        outcome = train_room.train(
+            rows,
+            train_room.TrainConfig.model_validate(config.model_dump(exclude={"model"})),
+            model=start.folder(place.root),
+            store=place.store,
+            out=space.out / "checkpoint",
+            work=space.work / "training",
+            on_progress=tell,
+        )
+        write_records(space.out / "losses.parquet", outcome.losses, train_room.LossRow)
+        write_records(space.out / "rejections.parquet", outcome.rejections, Rejection)
+        done = counted(len(rows), len(outcome.trained), outcome.rejections)
+        facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}
+        return replace(done, facts=facts, run=how(config.execution))
+
+    inputs, engines = place.needs(start)
+    facts = identity(config, "model", "save_every", "check_reload")
+    if stage is not None:
+        facts["stage"] = stage
+    return Step(name, train_room.VERSION, facts, {"conversations": data, **inputs}, run, engines)
+
+
+def synthesis_step(
+    name: str,
+    data: Step,
+    part: Part,
+    model: Model | None,
+    config: synthesize_room.SynthesizeConfig,
+    place: Place,
+) -> Step:
+    """Return the step that writes tasks for pairs, or for seed examples.
+
+    Its inputs are replies: tasks and rejections together, since one reply may give several.
+
+    Args:
+        data: the step that wrote them. model: None where the method asks none.
+    """
+
+    def run(space: Workspace) -> Outcome:
+        units = read_units(space.inputs["pairs"], part)
+        engine, log = place.open(model, config.execution) if model is not None else (None, None)
+        outcomes = synthesize_room.synthesize(units, engine, config, log=log)
+        total = len(units) * (config.samples_per_pair if config.needs_engine else 1)
+        triplets, rejections = sorted_out(place.tracked(name, outcomes, total), Triplet)
+        write_records(space.out / "triplets.parquet", triplets, Triplet)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        done = counted(len(triplets) + len(rejections), len(triplets), rejections)
+        return replace(done, run=how(config.execution) if engine is not None else {})
+
+    inputs, engines = place.needs(model) if model is not None else ({}, {})
+    facts: dict[str, JSON] = {**identity(config.decisive(), "model"), "part": part}
+    return Step(name, synthesize_room.VERSION, facts, {"pairs": data, **inputs}, run, engines)
+
+
+def read_units(folder: Path, part: Part) -> list[ImageCaption] | list[SeedExample]:
+    """Return the pairs or the seed examples in a finished step's folder."""
+    if part in _EXAMPLES:
+        return list(read_records(folder / f"{part}.parquet", SeedExample))
+    return list(read_records(folder / f"{part}.parquet", ImageCaption))
+
+
+def read_pairs(folder: Path, part: Part) -> list[ImageCaption]:
+    """Return the pairs in a finished step's folder; of seed examples, their pictures and captions."""
+    return [pair_of(each) if isinstance(each, SeedExample) else each for each in read_units(folder, part)]
+
+
+def curation_step(
+    name: str,
+    triplets_step: Step,
+    data: tuple[Step, Part],
+    model: Model | None,
+    config: curate_room.CurateConfig,
+    place: Place,
+) -> Step:
+    """Return the step that judges triplets.
+
+    Args:
+        data: the pairs that the triplets were made from.
+        model: the judge; None where nobody judges.
+    """
+    pairs_step, part = data
+
+    def run(space: Workspace) -> Outcome:
+        triplets = list(read_records(space.inputs["triplets"] / "triplets.parquet", Triplet))
+        asked, engine, log = config, None, None
+        if model is not None and any(triplet.precise for triplet in triplets):
+            engine, log = place.open(model, config.execution)
+        else:
+            asked = config.model_copy(update={"judge": curate_room.NO_JUDGE})
+        images = None
+        if config.needs_images:
+            images = {pair.id: pair.image for pair in read_pairs(space.inputs["pairs"], part)}
+        judged = curate_room.curate(triplets, engine, asked, log=log, images=images)
+        rows = list(place.tracked(name, judged, len(triplets)))
+        write_records(space.out / "judged.parquet", rows, JudgedTriplet)
+        verdicts: Counter[str] = Counter(row.label for row in rows)
+        counts = {"inputs": len(triplets), "outputs": len(rows), **verdicts}
+        return Outcome(counts, {}, run=how(config.execution) if engine is not None else {})
+
+    inputs, engines = place.needs(model) if model is not None else ({}, {})
+    if config.needs_images:
+        inputs["pairs"] = pairs_step
+    facts: dict[str, JSON] = {**identity(config, "judge"), "part": part}
+    return Step(name, curate_room.VERSION, facts, {"triplets": triplets_step, **inputs}, run, engines)
+
+
+def composition_step(
+    pairs_step: Step,
+    judged_step: Step | None,
+    general: tuple[Step, Step] | None,
+    config: compose_room.ComposeConfig,
+    place: Place,
+) -> Step:
+    """Return the step that makes the training conversations.
+
+    Args:
+        judged_step: None where the domain's pairs have no tasks.
+        general: the steps with the general examples and with their judged tasks.
+    """
+
+    def run(space: Workspace) -> Outcome:
+        pairs = read_pairs(space.inputs["pairs"], "pairs")
+        judged = _judged(space.inputs["judged"]) if judged_step is not None else []
+        data = None
+        if general is not None:
+            own = read_pairs(space.inputs["general"], "examples")
+            data = GeneralData(own, _judged(space.inputs["general_judged"]))
+        outcomes = compose_room.compose(pairs, judged, config, general=data)
+        rows, rejections = sorted_out(place.tracked("compose", outcomes, None), Conversation)
+        write_records(space.out / "conversations.parquet", rows, Conversation)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        used = {source for row in rows for source in row.sources}
+        with_task = sum(len(row.sources) > 1 for row in rows)
+        n_general = len(data.pairs) + len(data.judged) if data is not None else 0
+        counts = {
+            "inputs": len(pairs) + len(judged) + n_general,
+            "outputs": len(used),
+            "conversations": len(rows),
+            "with_task": with_task,
+            "caption_only": len(rows) - with_task,
+        }
+        return Outcome(counts, reasons(rejections))
+
+    inputs = {"pairs": pairs_step}
+    if judged_step is not None:
+        inputs["judged"] = judged_step
+    if general is not None:
+        inputs |= {"general": general[0], "general_judged": general[1]}
+    return Step("compose", compose_room.VERSION, identity(config), inputs, run)
+
+
+def _judged(folder: Path) -> list[JudgedTriplet]:
+    return list(read_records(folder / "judged.parquet", JudgedTriplet))
+
+
+def held_out_items_step(
+    pairs_step: Step,
+    judged_step: Step | None,
+    keep: Sequence[Label],
+    config: evaluate_room.EvaluateConfig,
+    place: Place,
+) -> Step:
+    """Return the step that asks about held-out pairs: their captions, and the kept tasks made from them.
+
+    Args:
+        judged_step: None where no tasks were made from them.
+    """
+
+    def run(space: Workspace) -> Outcome:
+        pairs = read_pairs(space.inputs["pairs"], "held_out")
+        judged = _judged(space.inputs["judged"]) if judged_step is not None else []
+        kept = [each for each in judged if each.label in keep]
+        tasks = list(heldout.task_items(kept, pairs))
+        few = "mismatch" in config.conditions and not _can_exchange_pictures(tasks)
+        items = [*heldout.caption_items(pairs, config.caption_question), *(() if few else tasks)]
+        used = {item.id for item in items}
+        dropped = {item.id for item in tasks if few}
+        asked = [*(pair.id for pair in pairs), *(each.id for each in kept)]
+        one_answer = {each.id for each in kept if not each.precise}
+
+        def why(name: str) -> str:
+            if name in dropped:
+                return "too_few_pictures"
+            return "no_precise_answer" if name in one_answer else "no_words"
+
+        rejections = [Rejection(name, "items", why(name)) for name in asked if name not in used]
+        rejections += [
+            Rejection(each.id, "items", f"judged_{each.label}") for each in judged if each.label not in keep
+        ]
+        _check_conditions(items, config, place.store)
+        facts = [
+            asdict(
+                BenchmarkFacts(
+                    name=name,
+                    scorer=next(primary_scorer(i.kind, i.stratum) for i in items if i.benchmark == name),
+                    n_rows=sum(item.benchmark == name for item in items),
+                    note=heldout.NOT_CHECKED,
+                )
+            )
+            for name in sorted({item.benchmark for item in items})
+        ]
+        lengths = {heldout.CAPTIONS: config.caption_max_tokens, heldout.TASKS: config.caption_max_tokens}
+        write_records(space.out / "items.parquet", items, Item)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        write_json(space.out / "benchmarks.json", {"facts": facts, "max_tokens": lengths})
+        return counted(len(pairs) + len(judged), len(items), rejections)
+
+    content: dict[str, JSON] = {
+        "question": config.caption_question,
+        "max_tokens": config.caption_max_tokens,
+        "keep": list(keep),
+        "conditions": list(config.conditions),
+    }
+    inputs = {"pairs": pairs_step} | ({"judged": judged_step} if judged_step is not None else {})
+    return Step("items", evaluate_room.VERSION, content, inputs, run)
+
+
+def items_step(
+    benchmarks: Sequence[Benchmark], config: evaluate_room.EvaluateConfig, store: ImageStore
+) -> Step:
+    """Return the step that writes down the questions of benchmarks, and what a reader must know of them."""
+    items = [item for benchmark in benchmarks for item in benchmark.items]
+    rejections = [each for benchmark in benchmarks for each in benchmark.rejections]
+    facts = [
+        asdict(_facts(benchmark, name, n))
+        for benchmark in benchmarks
+        for name, n in benchmark.n_rows_by_benchmark.items()
+    ]
+    lengths = {k: v for benchmark in benchmarks for k, v in benchmark.max_tokens_by_benchmark.items()}
+
+    def run(space: Workspace) -> Outcome:
+        _check_conditions(items, config, store)
+        write_records(space.out / "items.parquet", items, Item)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        write_json(space.out / "benchmarks.json", {"facts": facts, "max_tokens": lengths})
+        return counted(len(items) + len(rejections), len(items), rejections)
+
+    content: dict[str, JSON] = {
+        "items": _digest([asdict(item) for item in items]),
+        "rejections": _digest([asdict(each) for each in rejections]),
+        "facts": _digest(facts),
+        "max_tokens": lengths,
+    }
+    return Step("items", evaluate_room.VERSION, content, {}, run)
+
+
+def evaluation_step(
+    role: str,
+    items_step: Step,
+    model: Model,
+    config: evaluate_room.EvaluateConfig,
+    execution: EngineExecution,
+    place: Place,
+) -> Step:
+    """Return the step that asks a model every question under every condition, and scores its answers."""
+    name = f"evaluate-{role}"
+
+    def run(space: Workspace) -> Outcome:
+        items = list(read_records(space.inputs["items"] / "items.parquet", Item))
+        lengths: Mapping[str, int] = read_json(space.inputs["items"] / "benchmarks.json")["max_tokens"]
+        engine, log = place.open(model, execution)
+        answers = evaluate_room.predict(
+            items,
+            engine,
+            config,
+            model=role,
+            store=place.store,
+            log=log,
+            max_tokens_by_benchmark=lengths,
+        )
+        total = len(items) * len(config.conditions)
+        predictions = list(place.tracked(name, answers, total))
+        scores = list(evaluate_room.score(items, predictions))
+        write_records(space.out / "predictions.parquet", predictions, Prediction)
+        write_records(space.out / "scores.parquet", scores, Score)
+        truncated = sum(each.finish_reason == "length" for each in predictions)
+        counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}
+        return Outcome(counts, {}, run=how(execution))
+
+    inputs, engines = place.needs(model)
+    facts: dict[str, JSON] = {**identity(config, "benchmarks", "limit"), "role": role}
+    return Step(name, evaluate_room.VERSION, facts, {"items": items_step, **inputs}, run, engines)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _facts(benchmark: Benchmark, name: str, n_rows: int) -> BenchmarkFacts:
+    spec = benchmark.spec
+    kinds = [item for item in benchmark.items if item.benchmark == name]
+    scorer = primary_scorer(kinds[0].kind, kinds[0].stratum) if kinds else ""
+    return BenchmarkFacts(
+        name=name,
+        scorer=scorer,
+        n_rows=n_rows,
+        chance=spec.chance,
+        licence=spec.licence,
+        citation=spec.citation,
+    )
+
+
+def _split(
+    pairs: Sequence[ImageCaption], share: float, seed: int, *, needed: bool
+) -> tuple[list[ImageCaption], list[ImageCaption]]:
+    """Return the pairs to train on and those held out.
+
+    Where the held-out ones are all there is to score, and a small data set gives so few images that not every
+    question could be shown another one's picture, the share is doubled until it can. Source: our own rule.
+
+    Raises:
+        DataError: there are not enough images to hold any out.
+    """
+    while True:
+        kept, held_out = ingest_room.split_holdout(pairs, min(share, 0.999), seed)
+        per_image = Counter(pair.image.sha256 for pair in held_out)
+        enough = bool(held_out) and 2 * max(per_image.values()) <= len(held_out)
+        if not needed or (kept and enough):
+            return kept, held_out
+        if share >= 1:
+            raise DataError(
+                f"The {len(pairs)} usable pairs are too few to hold some out for scoring. Bring more pairs, "
+                "or name a benchmark under evaluate.benchmarks."
+            )
+        share *= 2
+
+
+def _can_exchange_pictures(items: Sequence[Item]) -> bool:
+    try:
+        donor_by_id(items, 0)
+    except BenchmarkError:
+        return False
+    return True
+
+
+def _check_conditions(items: Sequence[Item], config: evaluate_room.EvaluateConfig, store: ImageStore) -> None:
+    """Find out that a condition is impossible before anything is trained."""
+    if "mismatch" in config.conditions:
+        shown_images(items, "mismatch", seed=config.seed, store=store)
