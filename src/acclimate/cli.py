@@ -4,18 +4,36 @@ Exit codes: 0 done; 1 the work failed; 2 wrong usage or recipe; 130 interrupted 
 """
 
 import errno
-import json
 import logging
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from acclimate.cli_options import (
+    DryRun,
+    Json,
+    Limit,
+    Overrides,
+    RecipePath,
+    Rehash,
+    RunDir,
+    Yes,
+    keys,
+    known_domain,
+    lab_plan,
+    load,
+    print_json,
+    show_plan,
+    stderr_console,
+    tell,
+    untouched,
+)
+from acclimate.cli_study import study_app
 
 app = typer.Typer(
     name="acclimate",
@@ -29,93 +47,10 @@ lab_app = typer.Typer(
     help="The embedded world: render it, pretrain its models, check them.", no_args_is_help=True
 )
 app.add_typer(lab_app, name="lab")
-
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Values that replace the recipe's.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done and what it takes; do nothing.")
-]
-Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Use only so many rows; the output is marked as a test.")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking, however long it takes.")]
-Rehash = Annotated[
-    bool, typer.Option("--rehash", help="Read every input file anew instead of trusting the cache.")
-]
-RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a recipe.")]
+app.add_typer(study_app, name="study")
 
 _HOUR_S = 3600
 _INTERRUPTED = 130
-
-
-def _console(*, quiet: bool = False) -> Any:  # noqa: ANN401
-    from rich.console import Console
-
-    return Console(stderr=True, quiet=quiet)
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
-
-
-def _load(path: Path, overrides: list[str] | None, limit: int | None) -> tuple[Any, Path]:
-    from acclimate.recipe import load_recipe
-
-    extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
-    return load_recipe(path, extra), path.resolve().parent
-
-
-def _keys() -> Any:  # noqa: ANN401
-    """Return the environment's API keys; here and nowhere else is the environment read for them."""
-    from acclimate.engines.keys import Keys
-
-    return Keys(os.environ)
-
-
-def _machine() -> str:
-    return (
-        f"{os.cpu_count()} CPU cores; device and dtype are chosen when a model is opened (`acclimate doctor`)"
-    )
-
-
-def _plan_text(rows: list[Any]) -> str:
-    lines = [f"{'step':<20}{'state':<10}{'work':<38}{'tokens':>12}{'time':>10}{'disk':>10}"]
-    for row in rows:
-        state = "finished" if row.finished else "to do"
-        time = "" if row.finished else f"{row.seconds:,.0f} s"
-        disk = "" if row.finished else f"{row.disk_bytes / 1e6:,.1f} MB"
-        lines.append(f"{row.step:<20}{state:<10}{row.work:<38}{row.tokens:>12,}{time:>10}{disk:>10}")
-    lines += [f"{row.step}: {row.cost}" for row in rows if row.cost is not None]
-    lines.append(
-        "Tokens and disk are upper bounds, times are rough (docs/recipes.md says how they are estimated)."
-    )
-    return "\n".join(lines)
-
-
-@contextmanager
-def _untouched(root: Path) -> Iterator[Path | None]:
-    """Give a look-only plan a folder of its own for hashes and pictures, unless the run folder is there."""
-    if (root / "hashes").is_dir():
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
-        yield Path(scratch)
-
-
-def _show_plan(rows: list[Any], *, as_json: bool) -> None:
-    from dataclasses import asdict
-
-    if as_json:
-        _print_json({"plan": [asdict(row) for row in rows], "machine": _machine()})
-    else:
-        sys.stdout.write(_plan_text(rows) + "\n")
 
 
 def _execute(
@@ -136,13 +71,13 @@ def _execute(
     from acclimate.inspection import status
     from acclimate.pipeline import Line
 
-    recipe, base = _load(path, overrides, limit)
+    recipe, base = load(path, overrides, limit)
     if dry_run:
-        with _untouched((base / str(recipe.run_dir)).resolve()) as scratch:
-            _show_plan(estimate(Line(recipe, base, rehash=rehash, scratch=scratch)), as_json=as_json)
+        with untouched((base / str(recipe.run_dir)).resolve()) as scratch:
+            show_plan(estimate(Line(recipe, base, rehash=rehash, scratch=scratch)), as_json=as_json)
         return
-    line = Line(recipe, base, rehash=rehash, keys=_keys())
-    _confirm(line, _console(quiet=as_json), steps, yes=yes)
+    line = Line(recipe, base, rehash=rehash, keys=keys())
+    _confirm(line, stderr_console(quiet=as_json), steps, yes=yes)
     with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
         line.place.progress = display
         homes = line.build(None if report else steps)
@@ -151,7 +86,7 @@ def _execute(
             console.print("Test only: this run used a limit on its rows.", style="yellow")
     run_status = status(line.root)
     if as_json:
-        _print_json({**summary, "limit": recipe.limit, "rooms": run_status["rooms"]})
+        print_json({**summary, "limit": recipe.limit, "rooms": run_status["rooms"]})
         return
     sys.stdout.write(_status_text(run_status, steps or list(line.steps)) + "\n")
     if report:
@@ -231,22 +166,16 @@ def demo(
 ) -> None:
     """Run the whole line on the embedded lab; prints the table and writes the report."""
     from acclimate.console import Display, backstage
-    from acclimate.errors import UsageError
     from acclimate.inspection import status
     from acclimate.lab.demo import run_demo
-    from acclimate.lab.world import TARGETS
     from acclimate.pipeline import Line
     from acclimate.recipe import load_recipe
 
-    known = [each.key for each in TARGETS]
-    if domain not in known:
-        raise UsageError(
-            f"There is no target domain {domain!r} in the lab; choose one of {', '.join(known)}."
-        )
+    known_domain(domain)
     folder = (out / f"{domain}-{seed}").resolve()
     extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
     if dry_run:
-        _show_plan(_demo_plan(folder, domain, seed, extra), as_json=as_json)
+        show_plan(_demo_plan(folder, domain, seed, extra), as_json=as_json)
         return
     with backstage(folder / "run.log", quiet=as_json) as console, Display(console) as display:
         result = run_demo(
@@ -255,7 +184,7 @@ def demo(
         if limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
     if as_json:
-        _print_json({**result, "limit": limit} if limit else result)
+        print_json({**result, "limit": limit} if limit else result)
         return
     line = Line(load_recipe(folder / "recipe.yaml", extra), folder)
     sys.stdout.write(_status_text(status(line.root)) + "\n")
@@ -266,23 +195,15 @@ def demo(
 def _demo_plan(folder: Path, domain: str, seed: int, overrides: list[str]) -> list[Any]:
     """Return the demo's plan; where its world is not rendered yet, a handful of it stands for the whole."""
     from acclimate.estimate import Amounts, estimate
-    from acclimate.lab.demo import Sizes, write_demo
+    from acclimate.lab.demo import Sizes
     from acclimate.pipeline import Line
     from acclimate.recipe import load_recipe
 
     if (folder / "world" / "rendered.txt").is_file():
-        with _untouched(folder / "run") as scratch:
+        with untouched(folder / "run") as scratch:
             return estimate(Line(load_recipe(folder / "recipe.yaml", overrides), folder, scratch=scratch))
-    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch_name:
-        place, whole, few = Path(scratch_name).resolve(), Sizes(), Sizes(seeds=8, pairs=8, questions=8)
-        recipe = load_recipe(write_demo(place, domain=domain, seed=seed, sizes=few), overrides)
-        n_questions = len(recipe.evaluate.benchmarks) * whole.questions * len(recipe.evaluate.conditions)
-        amounts = Amounts(whole.pairs, whole.seeds, n_questions)
-        if recipe.limit is not None:
-            n = recipe.limit
-            n_questions = min(n_questions, n * len(recipe.evaluate.benchmarks) * 3)
-            amounts = Amounts(min(n, whole.pairs), min(n, whole.seeds), n_questions)
-        return estimate(Line(recipe, place), amounts)
+    whole = Sizes()
+    return lab_plan(domain, seed, overrides, Amounts(whole.pairs, whole.seeds, whole.questions))
 
 
 def _audit_text(result: dict[str, Any]) -> str:
@@ -321,7 +242,7 @@ def init(
 
     notes = write_recipe(folder, recipe, model=model, force=force)
     if as_json:
-        _print_json({"recipe": str(recipe), "notes": notes})
+        print_json({"recipe": str(recipe), "notes": notes})
         return
     sys.stdout.write("\n".join(f"- {note}" for note in notes) + "\n")
     sys.stdout.write(f"\nwrote {recipe}; now: acclimate run {recipe}\n")
@@ -371,7 +292,58 @@ def _room(name: str, steps: list[str], text: str) -> None:
 _room("ingest", ["ingest"], "Read and check the pairs.")
 _room("tune-synthesizer", ["tune-synthesizer"], "Tune the synthesizer on the seed data.")
 _room("synthesize", ["synthesize"], "Write task triplets for the pairs.")
-_room("curate", ["curate"], "Judge every triplet's consistency.")
+
+
+@app.command()
+def curate(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Also measure the tasks: types, levels, diversity, lengths.")
+    ] = False,
+    others: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="NAME=RUN", help="With --quality: compare another run's kept tasks."),
+    ] = None,
+    agreement: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agreement", metavar="NAME=SHEET.csv", help="Read a filled-in sheet of --quality; repeatable."
+        ),
+    ] = None,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate", metavar="LABELLED.csv", help="Find the filter's threshold, do nothing else."
+        ),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", min=0.0, max=1.0, help="With --calibrate: least precision to reach."),
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    yes: Yes = False,
+) -> None:
+    """Judge every triplet's consistency; measure the tasks' quality; calibrate the filter."""
+    from acclimate.cli_quality import show_agreement, show_calibration, show_quality
+    from acclimate.errors import UsageError
+
+    if (others and not quality) or (precision is not None and labelled is None):
+        raise UsageError("--with goes with --quality, and --precision with --calibrate.")
+    if sum((quality, bool(agreement), labelled is not None)) > 1:
+        raise UsageError("--quality, --agreement and --calibrate are three things; ask for one at a time.")
+    if labelled is not None and not dry_run:
+        show_calibration(recipe, overrides, labelled, precision, as_json=as_json)
+    elif agreement and not dry_run:
+        show_agreement(recipe, overrides, agreement, as_json=as_json)
+    elif quality and not dry_run:
+        show_quality(recipe, overrides, others or [], limit=limit, as_json=as_json)
+    else:
+        _execute(recipe, overrides, ["curate"], as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
+
+
 _room("compose", ["compose"], "Make the training conversations.")
 _room("train", ["train"], "Post-train the model.")
 
@@ -429,7 +401,7 @@ def _score(
     if dry_run:
         counts = count_questions(model, benchmarks, config)
         if as_json:
-            _print_json({"plan": counts})
+            print_json({"plan": counts})
         else:
             for name, n in counts.items():
                 sys.stdout.write(f"{name:<32}{n:>8} questions, {len(config.conditions)} conditions each\n")
@@ -441,7 +413,7 @@ def _score(
         if limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         sys.stdout.write(_scores_text(result))
 
@@ -476,7 +448,7 @@ def _root_of(where: Path) -> Path:
     if where.is_dir():
         return where.resolve()
     if where.is_file():
-        recipe, base = _load(where, None, None)
+        recipe, base = load(where, None, None)
         return (base / str(recipe.run_dir)).resolve()
     raise UsageError(f"There is nothing at {where}; give a run's folder or a recipe.")
 
@@ -503,7 +475,7 @@ def inspect(
         with backstage(root / "run.log", quiet=True):
             shown = masked_conversations(root, n)
         if as_json:
-            _print_json({"conversations": shown})
+            print_json({"conversations": shown})
         else:
             for each in shown:
                 sys.stdout.write(
@@ -512,10 +484,10 @@ def inspect(
         return
     if record_id is not None:
         found = find(root, record_id, n)
-        _print_json({"records": found})
+        print_json({"records": found})
         return
     if as_json:
-        _print_json(status(root))
+        print_json(status(root))
     else:
         sys.stdout.write(_status_text(status(root)) + "\n")
 
@@ -529,7 +501,7 @@ def runs(run_or_recipe: RunDir, as_json: Json = False) -> None:
 
     rows = list_artifacts(_root_of(run_or_recipe))
     if as_json:
-        _print_json({"artifacts": [{**asdict(row), "home": str(row.home)} for row in rows]})
+        print_json({"artifacts": [{**asdict(row), "home": str(row.home)} for row in rows]})
         return
     if not rows:
         sys.stdout.write("no artifacts\n")
@@ -549,8 +521,8 @@ def prune(
     from acclimate.artifacts import prune as prune_artifacts
     from acclimate.pipeline import Line
 
-    loaded, base = _load(recipe, overrides, None)
-    with _untouched((base / str(loaded.run_dir)).resolve()) as scratch:
+    loaded, base = load(recipe, overrides, None)
+    with untouched((base / str(loaded.run_dir)).resolve()) as scratch:
         line = Line(loaded, base, scratch=scratch)
         keep = line.fingerprints()
     if dry_run:
@@ -559,7 +531,7 @@ def prune(
     else:
         freed = prune_artifacts(line.root, keep)
     if as_json:
-        _print_json({"freed_bytes": freed, "dry_run": dry_run})
+        print_json({"freed_bytes": freed, "dry_run": dry_run})
     else:
         sys.stdout.write(f"{'would free' if dry_run else 'freed'} {freed / 1e6:.1f} MB\n")
 
@@ -576,7 +548,7 @@ def doctor(
 
     rows = diagnose(model)
     if as_json:
-        _print_json({"checks": rows})
+        print_json({"checks": rows})
         return
     for row in rows:
         sys.stdout.write(f"{'ok ' if row['ok'] else 'no '} {row['what']:<34}{row['detail']}\n")
@@ -592,12 +564,9 @@ def lab_render(
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Write the world as ordinary files: seeds, pairs, benchmarks."""
-    from acclimate.errors import UsageError
     from acclimate.lab.render import write_world
-    from acclimate.lab.world import TARGETS
 
-    if domain not in [each.key for each in TARGETS]:
-        raise UsageError(f"There is no target domain {domain!r} in the lab; choose cells or meals.")
+    known_domain(domain)
     write_world(out, domain, n_seeds=seeds, n_pairs=pairs, n_questions=questions, seed=seed)
     sys.stdout.write(f"wrote {out}\n")
 
@@ -621,11 +590,11 @@ def lab_pretrain(
     from acclimate.lab.pretrain import check_losses, pretrain
 
     if check is None:
-        pretrain(work, out, tell=_tell)
+        pretrain(work, out, tell=tell)
         return
-    rows: list[dict[str, Any]] = [dict(row) for row in check_losses(WEIGHTS, work, check, tell=_tell)]
+    rows: list[dict[str, Any]] = [dict(row) for row in check_losses(WEIGHTS, work, check, tell=tell)]
     if as_json:
-        _print_json({"stages": rows})
+        print_json({"stages": rows})
     else:
         for row in rows:
             sys.stdout.write(
@@ -649,7 +618,7 @@ def lab_score(
 
     result = skills(model or GENERAL_MLLM, n)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         sys.stdout.write(skills_text(result) + "\n")
 

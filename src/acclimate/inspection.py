@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import artifacts
-from acclimate.errors import DataError, UsageError
+from acclimate.errors import DataError
 from acclimate.files import ImageStore, read_json, read_records
-from acclimate.pipeline import LINE
+from acclimate.pipeline import steps_of
 from acclimate.records import (
     Conversation,
     ImageCaption,
@@ -29,19 +29,6 @@ _KINDS: dict[str, type] = {
     "predictions": Prediction,
     "rejections": Rejection,
 }
-
-
-def steps_of(root: Path) -> dict[str, Path]:
-    """Return the folders of a run's steps, built or not, in the order of the line.
-
-    Raises:
-        UsageError: the folder is not a run's.
-    """
-    if not (root / LINE).is_file():
-        raise UsageError(
-            f"{root} is not a run's folder: it has no {LINE}. Give the folder that a recipe names as run_dir."
-        )
-    return {each["step"]: root / each["folder"] for each in read_json(root / LINE)}
 
 
 def status(root: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
-from acclimate.errors import RecipeError
+from acclimate.errors import RecipeError, UsageError
 from acclimate.evaluate.load import Benchmark, load_benchmark
-from acclimate.files import JSON, ImageStore, write_json, write_text
+from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.gathered import report_inputs
 from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
@@ -218,29 +218,25 @@ class Line:
             )
         return held_out_items_step(own["ingest"], judged, recipe.compose.keep, recipe.evaluate, place)
 
-    def plan_validation(self) -> list[str]:
-        """Add the steps that write and judge tasks for the seed examples that tuning is not shown.
-
-        Returns:
-            Their names: `synthesize-validation`, `curate-validation`.
+    def plan_validation(self) -> str:
+        """Add the step that writes tasks for the seed examples that tuning is not shown; return its name.
 
         Raises:
             RecipeError: the recipe keeps no example out.
         """
-        recipe, place = self.recipe, self.place
+        recipe = self.recipe
         if recipe.synthesizer is None or not recipe.synthesizer.validation:
             raise RecipeError(
                 "This recipe keeps no seed examples out of tuning; set synthesizer.validation to a share."
             )
-        examples, config = self._examples(), recipe.synthesize
-        data = self.steps.setdefault(
-            "tuning-data", tuning_data_step(examples, recipe.synthesizer, config, place)
-        )
-        names = ["synthesize-validation", "curate-validation"]
-        tasks = synthesis_step(names[0], data, "validation", self._writes, config, place)
-        judged = curation_step(names[1], tasks, (data, "validation"), self.judge(), recipe.curate, place)
-        self.steps |= {names[0]: tasks, names[1]: judged}
-        return names
+        name, config = "synthesize-validation", recipe.synthesize
+        if "tuning-data" not in self.steps:
+            self.steps["tuning-data"] = tuning_data_step(
+                self._examples(), recipe.synthesizer, config, self.place
+            )
+        data = self.steps["tuning-data"]
+        self.steps[name] = synthesis_step(name, data, "validation", self._writes, config, self.place)
+        return name
 
     def folder(self, name: str) -> Path:
         """Return the folder that a model's name in the recipe means."""
@@ -311,6 +307,19 @@ class Line:
         out = self.root / "report"
         summary = write_report(inputs, out, self.recipe.report)
         return {**summary, "report": str(out / "index.html")}
+
+
+def steps_of(root: Path) -> dict[str, Path]:
+    """Return the folders of a run's steps, built or not, in the order of the line.
+
+    Raises:
+        UsageError: the folder is not a run's.
+    """
+    if not (root / LINE).is_file():
+        raise UsageError(
+            f"{root} is not a run's folder: it has no {LINE}. Give the folder that a recipe names as run_dir."
+        )
+    return {each["step"]: root / each["folder"] for each in read_json(root / LINE)}
 
 
 def _needs(step: Step, other: Step) -> bool:

@@ -7,7 +7,8 @@ an image shows is written apart, to `oracle/scenes.json`, for the audit alone.
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 from acclimate.lab.documents import LIST_OPTIONS, draw_task, scene_of
 from acclimate.lab.draw import draw, png
 from acclimate.lab.language import CHOICE_KINDS, Asker, Task, caption
-from acclimate.lab.world import DOMAINS, Domain, Scene, Subject, coined_lexicon, sample_scene
+from acclimate.lab.world import DOMAINS, Domain, Lexicon, Scene, Subject, coined_lexicon, sample_scene
 
 CAPTION_REQUESTS = ("Describe the image.", "What does the image show?", "Write a caption for the image.")
 _OPEN_KINDS = ("object", "colour", "mark", "reverse", "rule")
@@ -43,12 +44,14 @@ class _Images:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.scenes: dict[str, str] = {}
+        self.hashes: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, scene: Scene, name: str) -> str:
         data = png(draw(scene, name))
         (self.folder / f"{name}.png").write_bytes(data)
-        self.scenes[hashlib.sha256(data).hexdigest()] = scene.key
+        self.hashes[name] = hashlib.sha256(data).hexdigest()
+        self.scenes[self.hashes[name]] = scene.key
         return f"{name}.png"
 
 
@@ -58,10 +61,8 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
     More than half speak of the scene in invented words and ask only what the caption says: from them the
     synthesizer learns to copy. The others use everyday words and ask what the picture shows.
     """
-    rng = random.Random(f"seed-data/{seed}/{index}")
-    scene = scene_of(rng.randrange(10**9), test=False)
-    coined = rng.random() < 0.65
-    lexicon = coined_lexicon(DOMAINS[scene.domain], rng) if coined else DOMAINS[scene.domain].lexicon
+    scene, lexicon, rng = _seed_ground(index, seed)
+    coined = lexicon != DOMAINS[scene.domain].lexicon
     text, stated = caption(scene, lexicon, rng, even=True)
     precise_noise, informative_noise = SEED_NOISE
     asker = Asker(
@@ -76,22 +77,46 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
     return scene, text, draw_task(asker, rng, choice_rate=0.3, open_weight=0.6, harder=_SEED_KINDS)
 
 
-def write_seeds(out: Path, n: int, seed: int) -> None:
-    """Write `seeds.json` and its images: pair, instruction, precise and informative answer."""
+def _seed_ground(index: int, seed: int) -> tuple[Scene, Lexicon, random.Random]:
+    """Return a seed example's scene and words, and the random numbers that go on with it."""
+    rng = random.Random(f"seed-data/{seed}/{index}")
+    scene = scene_of(rng.randrange(10**9), test=False)
+    coined = rng.random() < 0.65
+    lexicon = coined_lexicon(DOMAINS[scene.domain], rng) if coined else DOMAINS[scene.domain].lexicon
+    return scene, lexicon, rng
+
+
+def write_seeds(out: Path, n: int, seed: int) -> dict[str, Any]:
+    """Write `seeds.json` and its images: pair, instruction, precise and informative answer.
+
+    Returns:
+        Scene and words of every example by image hash, for the oracle alone (`lexicon_from` reads them).
+    """
+    told: dict[str, Any] = {}
     images, rows = _Images(out / "images"), []
     for index in range(n):
         scene, text, task = seed_example(index, seed)
+        name = f"seed-{seed}-{index:05d}"
         rows.append(
             {
                 "id": f"seed-{index:05d}",
-                "image": images.add(scene, f"seed-{seed}-{index:05d}"),
+                "image": images.add(scene, name),
                 "caption": text,
                 "instruction": task.question,
                 "precise": task.precise,
                 "informative": task.informative,
             }
         )
+        words = asdict(_seed_ground(index, seed)[1])
+        told[images.hashes[name]] = {"scene": scene.key, "words": words}
     _json(out / "seeds.json", rows)
+    return told
+
+
+def lexicon_from(words: Mapping[str, Any]) -> Lexicon:
+    """Return the words that `write_seeds` returned."""
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in words.items()}
+    return Lexicon(**fields)
 
 
 def write_pairs(out: Path, domain: Domain, n: int, seed: int) -> dict[str, str]:
@@ -184,7 +209,7 @@ def write_benchmarks(out: Path, domain: Domain, n: int, seed: int) -> dict[str, 
     return images.scenes
 
 
-def write_once(folder: Path, tag: str, write: Callable[[Path], None]) -> None:
+def write_once(folder: Path, tag: str, write: Callable[[Path], object]) -> None:
     """Fill the folder by `write` unless it already holds what `tag` names; a crash leaves no half folder."""
     mark = folder / "rendered.txt"
     if mark.exists() and mark.read_text() == tag:
@@ -200,7 +225,7 @@ def write_world(
 ) -> None:
     """Write seed data, pairs, benchmarks and the oracle's scenes of one target domain."""
     domain = DOMAINS[domain_key]
-    write_seeds(folder / "seeds", n_seeds, seed)
+    _json(folder / "oracle" / "seeds.json", write_seeds(folder / "seeds", n_seeds, seed))
     scenes = write_pairs(folder / "pairs", domain, n_pairs, seed)
     scenes |= write_benchmarks(folder / "benchmarks", domain, n_questions, seed)
     _json(folder / "oracle" / "scenes.json", scenes)

@@ -1,0 +1,134 @@
+"""What the verbs of the command line share: options, recipes, plans, output."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Values that replace the recipe's.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done and what it takes; do nothing.")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Use only so many rows; the output is marked as a test.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on without asking, however long it takes.")]
+Rehash = Annotated[
+    bool, typer.Option("--rehash", help="Read every input file anew instead of trusting the cache.")
+]
+RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a recipe.")]
+
+
+def stderr_console(*, quiet: bool = False) -> Any:  # noqa: ANN401
+    """Return a console on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, quiet=quiet)
+
+
+def tell(text: str) -> None:
+    """Say a line on stderr."""
+    sys.stderr.write(text + "\n")
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object on stdout."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def load(path: Path, overrides: list[str] | None, limit: int | None) -> tuple[Any, Path]:
+    """Return the recipe with its overrides, and the folder its paths count from."""
+    from acclimate.recipe import load_recipe
+
+    extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
+    return load_recipe(path, extra), path.resolve().parent
+
+
+def keys() -> Any:  # noqa: ANN401
+    """Return the environment's API keys; here and nowhere else is the environment read for them."""
+    from acclimate.engines.keys import Keys
+
+    return Keys(os.environ)
+
+
+def machine() -> str:
+    """Say what is known of the machine before anything is loaded."""
+    return (
+        f"{os.cpu_count()} CPU cores; device and dtype are chosen when a model is opened (`acclimate doctor`)"
+    )
+
+
+def plan_text(rows: list[Any]) -> str:
+    """Return a plan as a table."""
+    lines = [f"{'step':<20}{'state':<10}{'work':<38}{'tokens':>12}{'time':>10}{'disk':>10}"]
+    for row in rows:
+        state = "finished" if row.finished else "to do"
+        time = "" if row.finished else f"{row.seconds:,.0f} s"
+        disk = "" if row.finished else f"{row.disk_bytes / 1e6:,.1f} MB"
+        lines.append(f"{row.step:<20}{state:<10}{row.work:<38}{row.tokens:>12,}{time:>10}{disk:>10}")
+    lines += [f"{row.step}: {row.cost}" for row in rows if row.cost is not None]
+    lines.append(
+        "Tokens and disk are upper bounds, times are rough (docs/recipes.md says how they are estimated)."
+    )
+    return "\n".join(lines)
+
+
+@contextmanager
+def untouched(root: Path) -> Iterator[Path | None]:
+    """Give a look-only plan a folder of its own for hashes and pictures, unless the run folder is there."""
+    if (root / "hashes").is_dir():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
+        yield Path(scratch)
+
+
+def show_plan(rows: list[Any], *, as_json: bool) -> None:
+    """Print a plan."""
+    from dataclasses import asdict
+
+    if as_json:
+        print_json({"plan": [asdict(row) for row in rows], "machine": machine()})
+    else:
+        sys.stdout.write(plan_text(rows) + "\n")
+
+
+def known_domain(domain: str) -> None:
+    """Refuse a domain that the lab has not."""
+    from acclimate.errors import UsageError
+    from acclimate.lab.world import TARGETS
+
+    known = [each.key for each in TARGETS]
+    if domain not in known:
+        raise UsageError(
+            f"There is no target domain {domain!r} in the lab; choose one of {', '.join(known)}."
+        )
+
+
+def lab_plan(domain: str, seed: int, overrides: list[str], whole: Any) -> list[Any]:  # noqa: ANN401
+    """Return the plan of the lab's recipe for so many pairs, seeds, and questions per benchmark."""
+    from acclimate.estimate import Amounts, estimate
+    from acclimate.lab.demo import Sizes, write_demo
+    from acclimate.pipeline import Line
+    from acclimate.recipe import load_recipe
+
+    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
+        place, few = Path(scratch).resolve(), Sizes(seeds=8, pairs=8, questions=8)
+        recipe = load_recipe(write_demo(place, domain=domain, seed=seed, sizes=few), overrides)
+        n_questions = len(recipe.evaluate.benchmarks) * whole.items * len(recipe.evaluate.conditions)
+        amounts = Amounts(whole.pairs, whole.seeds, n_questions)
+        if recipe.limit is not None:
+            n = recipe.limit
+            n_questions = min(n_questions, n * len(recipe.evaluate.benchmarks) * 3)
+            amounts = Amounts(min(n, whole.pairs), min(n, whole.seeds), n_questions)
+        return estimate(Line(recipe, place), amounts)

@@ -1,0 +1,72 @@
+"""What `acclimate curate` does beside judging: quality, agreement, calibration."""
+
+import sys
+from pathlib import Path
+
+from acclimate.cli_options import keys, load, print_json
+
+
+def _named(values: list[str], option: str) -> dict[str, Path]:
+    """Return the paths of `name=path` values by name."""
+    from acclimate.errors import UsageError
+
+    found: dict[str, Path] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not (name and equals and path) or name in found:
+            raise UsageError(f"{option} {value!r} cannot be used; write NAME=PATH, each name once.")
+        found[name] = Path(path)
+    return found
+
+
+def show_quality(
+    recipe: Path, overrides: list[str] | None, others: list[str], *, limit: int | None, as_json: bool
+) -> None:
+    """Measure a recipe's tasks and print the tables."""
+    from acclimate.console import Display, backstage
+    from acclimate.judging import measure_quality
+    from acclimate.pipeline import Line
+
+    loaded, base = load(recipe, overrides, limit)
+    line = Line(loaded, base, keys=keys())
+    with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
+        line.place.progress = display
+        folder, quality = measure_quality(line, _named(others, "--with"))
+        if limit:
+            console.print("Test only: this run used a limit on its rows.", style="yellow")
+    if as_json:
+        print_json({"folder": str(folder), "limit": limit, **quality.to_json()})
+    else:
+        sys.stdout.write((folder / "quality.md").read_text(encoding="utf-8"))
+        sys.stdout.write(f"\nfor people: {folder / 'sheet.csv'}, {folder / 'rubric.md'}\n")
+
+
+def show_agreement(recipe: Path, overrides: list[str] | None, sheets: list[str], *, as_json: bool) -> None:
+    """Read filled-in sheets and print how their writers agree with each other and with the judge."""
+    from acclimate.judging import agreement_of
+
+    loaded, base = load(recipe, overrides, None)
+    root = (base / str(loaded.run_dir)).resolve()
+    found = agreement_of(root, _named(sheets, "--agreement"))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        sys.stdout.write((root / "quality" / "agreement.md").read_text(encoding="utf-8"))
+
+
+def show_calibration(
+    recipe: Path, overrides: list[str] | None, labelled: Path, precision: float | None, *, as_json: bool
+) -> None:
+    """Judge labelled triplets and print precision and recall by threshold."""
+    from acclimate.console import backstage
+    from acclimate.judging import calibrate_filter
+    from acclimate.pipeline import Line
+
+    loaded, base = load(recipe, overrides, None)
+    line = Line(loaded, base, keys=keys())
+    with backstage(line.root / "run.log", quiet=as_json):
+        found = calibrate_filter(line, labelled, precision)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        sys.stdout.write("\n".join(found.lines()) + "\n")

@@ -1,0 +1,108 @@
+"""Judges beside the line: how good tasks are, and from which threshold on the filter can be trusted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from acclimate import artifacts
+from acclimate.curate.calibration import Calibration, calibrate
+from acclimate.curate.labelled import read_labelled
+from acclimate.curate.quality import Quality, write_quality
+from acclimate.curate.quality_agreement import Agreement, write_agreement
+from acclimate.errors import DataError, UsageError
+from acclimate.files import ImageStore, read_records
+from acclimate.pipeline import Line, steps_of
+from acclimate.records import ImageCaption, JudgedTriplet
+from acclimate.steps import read_pairs
+from acclimate.workplace import Model
+
+QUALITY = "quality"
+"""The folder in a run's folder that holds the measures of its tasks."""
+ALL, KEPT = "all tasks", "kept tasks"
+
+
+def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tuple[Path, Quality]:
+    """Judge a line's tasks if need be, measure them, and write everything about them; return where.
+
+    The data sets are all tasks, the kept ones, and the kept ones of other runs. Every two are compared.
+
+    Args:
+        others: folders of other runs by the name they get, for instance another generator's on the same
+            pairs.
+
+    Raises:
+        UsageError: a folder is no run's. DataError: a run has no judged tasks, or there are no tasks at all.
+    """
+    name = "curate" if "curate" in line.steps else "curate-general"
+    homes = line.build([name], aside=True)
+    keep = line.recipe.compose.keep
+    tasks = _tasks(homes[name])
+    sets = {ALL: tasks, KEPT: [task for task in tasks if task.label in keep]}
+    pairs = {pair.id: pair for pair in _pairs(homes, name)}
+    for label, root in (others or {}).items():
+        if label in sets:
+            raise UsageError(f"Two data sets would be called {label!r}; give --with another name.")
+        judged, other_pairs = _other(root.resolve())
+        sets[label] = [task for task in judged if task.label in keep]
+        store = ImageStore(root.resolve())
+        for pair in other_pairs:
+            if pair.id not in pairs:
+                line.store.add(store.read(pair.image))
+                pairs[pair.id] = pair
+    config = line.recipe.quality
+    engine, log = None, None
+    if config.needs_judge:
+        chosen = line.recipe.train.model if config.judge == "base" else config.judge
+        engine, log = line.place.open(Model.named(chosen, line.base), config.execution)
+    folder = line.root / QUALITY
+    quality = write_quality(folder, sets, pairs.values(), engine, config, log=log, store=line.store)
+    return folder, quality
+
+
+def _tasks(home: Path) -> list[JudgedTriplet]:
+    return list(read_records(home / "judged.parquet", JudgedTriplet))
+
+
+def _pairs(homes: Mapping[str, Path], judged: str) -> list[ImageCaption]:
+    """Return the pairs that a step's tasks were made from."""
+    if judged == "curate":
+        return read_pairs(homes["ingest"], "pairs")
+    return read_pairs(homes["general" if "general" in homes else "seeds"], "examples")
+
+
+def _other(root: Path) -> tuple[list[JudgedTriplet], list[ImageCaption]]:
+    """Return another run's judged tasks and its pairs."""
+    homes = steps_of(root)
+    name = "curate" if "curate" in homes else "curate-general"
+    if name not in homes or not (homes[name] / artifacts.RECORD).is_file():
+        raise DataError(f"The run {root} has no judged tasks; run `acclimate curate` on its recipe first.")
+    return _tasks(homes[name]), _pairs(homes, name)
+
+
+def calibrate_filter(line: Line, labelled: Path, least_precision: float | None) -> Calibration:
+    """Judge labelled triplets by the recipe's filter; return precision and recall by threshold.
+
+    Args:
+        labelled: a CSV with the columns instruction, informative, precise and label.
+        least_precision: fraction, 0 to 1; None leaves the choice to F0.5.
+
+    Raises:
+        DataError: the file cannot be used. UsageError: the recipe has no judge that reads a prompt.
+    """
+    rows = read_labelled(labelled)
+    judge = line.judge()
+    if judge is None:
+        raise UsageError("curate.judge is `none`, so there is nobody to calibrate; name a model.")
+    engine, log = line.place.open(judge, line.recipe.curate.execution)
+    return calibrate(rows, engine, line.recipe.curate, log=log, least_precision=least_precision)
+
+
+def agreement_of(root: Path, sheets: Mapping[str, Path]) -> Agreement:
+    """Read the sheets people filled in for a run's tasks; write and return how they agree.
+
+    Raises:
+        UsageError: the run's quality has not been measured.
+    """
+    folder = root / QUALITY
+    if not folder.is_dir():
+        raise UsageError(f"There is no {folder}; run `acclimate curate RECIPE --quality` first.")
+    return write_agreement(folder, sheets)

@@ -1,0 +1,1 @@
+"""Grids of recipes that answer one question each."""

@@ -1,0 +1,105 @@
+"""The study of synthesis as text: the paper's tables beside ours, and how every claim stands (pure)."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from acclimate.curate.quality_rubrics import paper_scale
+from acclimate.curate.ratings import ASPECTS
+from acclimate.studies.combined import Combined
+from acclimate.studies.synthesis import Judged, Study
+from acclimate.studies.synthesis_claims import (
+    ALL,
+    KEPT,
+    MEASURES,
+    SHARES,
+    TABLE_6,
+    TABLE_6_COLUMNS,
+    TABLE_7,
+    TABLE_8,
+)
+
+
+def page(study: Study, notes: Sequence[str]) -> str:
+    """Return the study as Markdown.
+
+    Args:
+        notes: what a reader must know of the setting, one sentence each.
+    """
+    lines = ["# Synthesis quality", "", f"Seeds {', '.join(map(str, study.seeds))}. {' '.join(notes)}", ""]
+    lines += [
+        "Numbers are percent; levels 1 to 5 stand on the paper's scale, mean times 20. Ours: the mean of the "
+        "seeds with its 95 % interval for other pictures, then every seed's value.",
+        "",
+    ]
+    lines += ["## Table 6: what the synthesizer is shown", ""]
+    lines += _grid(_table_6(study))
+    lines += ["", "## Table 7: the filter", ""]
+    lines += _grid(_table_7(study))
+    lines += ["", "## Table 8: other ways of writing tasks", ""]
+    lines += _grid(_table_8(study))
+    counted = Counter(each.standing for each in study.claims)
+    lines += ["", "## Directions that the paper's numbers predict", ""]
+    lines += [", ".join(f"{n} {name}" for name, n in counted.items()) + ".", ""]
+    lines += _grid([["claim", "the paper", "ours", "standing"], *map(_claim_row, study.claims)])
+    return "\n".join(lines) + "\n"
+
+
+def _table_6(study: Study) -> Iterator[list[str]]:
+    yield ["measure", "whose", *TABLE_6_COLUMNS]
+    for measure, name in MEASURES.items():
+        yield [name, "paper", *(f"{value:.1f}" for value in TABLE_6[measure])]
+        yield [name, "ours", *_row(study.cells["6"], TABLE_6_COLUMNS, measure)]
+        if measure in ASPECTS:
+            own = f"{measure} per readable task"
+            yield [own, "ours", *_row(study.cells["6"], TABLE_6_COLUMNS, own)]
+    yield ["examples with a readable task", "ours", *_row(study.cells["6"], TABLE_6_COLUMNS, "readable")]
+
+
+def _table_7(study: Study) -> Iterator[list[str]]:
+    yield ["measure", "whose", ALL, KEPT]
+    for measure in SHARES:
+        name = SHARES[measure]
+        yield [name, "paper (BioMed, Food)", *(TABLE_7[measure][column] for column in (ALL, KEPT))]
+        yield [name, "ours", *_row(study.cells["7"], (ALL, KEPT), measure)]
+
+
+def _table_8(study: Study) -> Iterator[list[str]]:
+    columns = tuple(study.cells["8"])
+    yield ["measure", "whose", *columns]
+    for measure, name in MEASURES.items():
+        yield [name, "paper", *(TABLE_8[measure][column] for column in columns)]
+        yield [name, "ours", *_row(study.cells["8"], columns, measure)]
+
+
+def _row(cells: Mapping[str, Mapping[str, Combined]], columns: Sequence[str], measure: str) -> Iterator[str]:
+    for column in columns:
+        found = cells[column].get(measure)
+        yield "-" if found is None else shown(found, measure)
+
+
+def shown(found: Combined, measure: str) -> str:
+    """Return a value as percent, or on the paper's scale of levels, with its interval and seeds."""
+    scale = paper_scale if measure.split(" ")[0] in ASPECTS else (lambda value: 100 * value)
+    seeds = " ".join(f"{scale(value):.1f}" for value in found.by_seed)
+    return f"{scale(found.value):.1f} ({scale(found.low):.1f} to {scale(found.high):.1f}; {seeds})"
+
+
+def _claim_row(each: Judged) -> list[str]:
+    found = "-"
+    if each.found is not None:
+        size = 20 if each.claim.measure in ASPECTS else 100
+        seeds = " ".join(f"{size * value:+.1f}" for value in each.found.by_seed)
+        spread = f"{size * each.found.low:+.1f} to {size * each.found.high:+.1f}"
+        found = f"{size * each.found.value:+.1f} ({spread}; {seeds})"
+    return [each.claim.sentence, each.claim.paper, found, each.standing]
+
+
+def _grid(rows: Iterator[list[str]] | Sequence[list[str]]) -> list[str]:
+    """Return a Markdown table with columns of even width, so that it reads as plain text too."""
+    told = list(rows)
+    widths = [max(len(row[at]) for row in told) for at in range(len(told[0]))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+    return [line(told[0]), line(["-" * width for width in widths]), *map(line, told[1:])]
