@@ -606,6 +606,20 @@ def lab_pretrain(
         )
 
 
+@lab_app.command("label")
+def lab_label(
+    demo_folder: Annotated[
+        Path, typer.Argument(metavar="DEMO", help="A demo's folder, such as acclimate-demo/cells-0.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The CSV that is written.")] = Path("labelled.csv"),
+) -> None:
+    """Write a demo's triplets with the oracle's verdict, for `acclimate curate --calibrate`."""
+    from acclimate.lab.label import write_lab_labels
+
+    n = write_lab_labels(demo_folder, out)
+    sys.stdout.write(f"wrote {out}: {n} labelled triplets\n")
+
+
 @lab_app.command("score")
 def lab_score(
     model: Annotated[Path | None, typer.Option(help="Checkpoint; the shipped one where left out.")] = None,

@@ -1,0 +1,295 @@
+"""Every way of writing, judging and mixing tasks, through the whole wiring; and models on servers."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acclimate.engines.cost import estimate_cost
+from acclimate.engines.keys import Keys
+from acclimate.engines.protocol import Request
+from acclimate.errors import RecipeError, UsageError
+from acclimate.estimate import estimate
+from acclimate.files import read_json, read_records
+from acclimate.inspection import status
+from acclimate.judging import measure_quality
+from acclimate.pipeline import Line
+from acclimate.recipe import load_recipe
+from acclimate.records import Conversation, ImageCaption, JudgedTriplet, Rejection, Triplet
+from acclimate.steps import read_pairs
+from acclimate.synthesize import stage as synthesize_room
+from tests.openai_server import Server
+from tests.small_lines import fake_engine, synthetic_reply, write_line, write_recipe
+from tests.test_pipeline import line_of, real_recipe, records, seeds_of, wired
+from tests.tiny_models import tiny_llava, tiny_mllama, tiny_qwen3_vl
+
+ROUNDS = "Question: What is shown?\nAnswer: Round cells are shown.\n\nQuestion: How many?\nAnswer: A few."
+TASK = json.dumps({"instruction": "How many?", "informative": "One counts three.", "precise": "Three."})
+
+
+def check_accounts(homes: dict[str, Path]) -> None:
+    """Every pair and task of the rooms before training comes out or is rejected once."""
+    pairs = records(homes["ingest"], "pairs", ImageCaption)
+    triplets = records(homes["synthesize"], "triplets", Triplet)
+    refused = records(homes["synthesize"], "rejections", Rejection)
+    told = {each.pair_id for each in triplets.values()} | {key.split("/")[0] for key in refused}
+    assert {key.split("#")[0] for key in told} >= pairs.keys()
+    judged = records(homes["curate"], "judged", JudgedTriplet)
+    assert judged.keys() == triplets.keys()
+    used = {
+        source
+        for each in records(homes["compose"], "conversations", Conversation).values()
+        for source in each.sources
+    }
+    dropped = records(homes["compose"], "rejections", Rejection)
+    assert not used & dropped.keys()
+    assert used | dropped.keys() == pairs.keys() | judged.keys()
+
+
+@pytest.mark.parametrize(
+    ("generator", "reply", "kinds"),
+    [
+        ("rules", "", None),
+        ("caption_only", "", set()),
+        ("text_teacher", ROUNDS, {"conversation"}),
+        ("synthesizer", TASK, {""}),
+    ],
+)
+def test_every_method_goes_through_the_same_doors(
+    tmp_path: Path, generator: str, reply: str, kinds: set[str] | None
+):
+    parts: dict[str, Any] = {"generator": generator, "model": "base"}
+    if generator == "synthesizer":
+        parts["synthesizer"] = {"mode": "prompted"}
+    if generator == "text_teacher":
+        parts["text_teacher"] = {"kinds": ["conversation", "reasoning"]}
+    recipe = write_line(tmp_path, synthesize=parts)
+    line = line_of(recipe, substitute=lambda model: fake_engine(model, lambda _request: reply))
+    homes = line.build(["ingest", "synthesize", "curate", "compose"])
+    check_accounts(homes)
+    triplets = records(homes["synthesize"], "triplets", Triplet)
+    assert {each.generator for each in triplets.values()} == (set() if kinds == set() else {generator})
+    if kinds is not None:
+        assert {each.kind for each in triplets.values()} == kinds
+    one_answer = [each for each in triplets.values() if not each.precise]
+    labels = records(homes["curate"], "judged", JudgedTriplet)
+    assert {labels[each.id].label for each in one_answer} <= {"unjudged"}
+    if generator in ("rules", "text_teacher"):
+        assert one_answer
+        composed = records(homes["compose"], "conversations", Conversation)
+        used = {source for each in composed.values() for source in each.sources}
+        assert used >= triplets.keys(), "tasks with one answer are kept"
+
+
+def test_a_method_without_a_model_needs_none(tmp_path: Path):
+    recipe = write_line(tmp_path, synthesize={"generator": "rules"}, curate={"judge": "none"})
+
+    def nobody(model: Path) -> Any:
+        if model.name == "base":  # the model that is to be trained and asked
+            return fake_engine(model)
+        raise AssertionError(f"{model} was opened")
+
+    homes = line_of(recipe, substitute=nobody).build(["compose"])
+    assert records(homes["synthesize"], "triplets", Triplet)
+
+
+@pytest.mark.parametrize("generator", ["text_teacher", "vision_teacher"])
+def test_a_teacher_must_be_named(tmp_path: Path, generator: str):
+    recipe = write_line(tmp_path, synthesize={"generator": generator, "model": "tuned"})
+    with pytest.raises(RecipeError, match=r"synthesize\.model is `tuned`, but .*openai:NAME@URL"):
+        line_of(recipe)
+
+
+def test_without_a_judge_every_task_is_kept_unjudged(tmp_path: Path):
+    recipe = write_line(tmp_path, curate={"judge": "none"})
+    homes = wired(recipe)
+    labels = {each.label for each in records(homes["curate"], "judged", JudgedTriplet).values()}
+    assert labels == {"unjudged"}
+    assert not any(
+        each.reason.startswith("judged_")
+        for each in records(homes["compose"], "rejections", Rejection).values()
+    )
+
+
+def test_self_consistency_judges_from_the_pictures(tmp_path: Path):
+    recipe = write_line(
+        tmp_path, curate={"method": "self_consistency", "self_consistency": {"k": 2}, "threshold": 0.5}
+    )
+
+    def reply(request: Request) -> str:
+        return synthetic_reply(request) if request.opens == "user" else "Three."
+
+    line = line_of(recipe, substitute=lambda model: fake_engine(model, reply))
+    judged = records(line.build(["curate"])["curate"], "judged", JudgedTriplet)
+    assert {each.label for each in judged.values()} == {"consistent"}
+    assert {each.p_consistent for each in judged.values()} == {1.0}
+
+
+# --- general tasks and stages -----------------------------------------------------------------------
+
+
+def general_recipe(folder: Path, tasks: str, **more: Any) -> Path:
+    write_line(folder)
+    return write_recipe(folder, general=seeds_of(folder), compose={"tasks": tasks}, **more)
+
+
+def test_general_tasks_come_from_seed_examples_through_the_same_filter(tmp_path: Path):
+    line = line_of(general_recipe(tmp_path, "both"))
+    homes = line.build(["compose"])
+    judged = records(homes["curate-general"], "judged", JudgedTriplet)
+    assert len(judged) == 6
+    composed = records(homes["compose"], "conversations", Conversation)
+    dropped = records(homes["compose"], "rejections", Rejection)
+    used = {source for each in composed.values() for source in each.sources}
+    examples = {pair.id for pair in read_pairs(homes["general"], "examples")}
+    own = records(homes["ingest"], "pairs", ImageCaption).keys()
+    tasks = records(homes["curate"], "judged", JudgedTriplet).keys() | judged.keys()
+    assert used | dropped.keys() == own | examples | tasks
+    kept = {key for key, each in judged.items() if each.label == "consistent"}
+    assert kept
+    assert kept <= used
+
+
+def test_the_general_task_method_alone_leaves_the_domain_its_captions(tmp_path: Path):
+    recipe = general_recipe(tmp_path, "general", synthesize={"generator": "general_task"})
+    line = line_of(recipe)
+    assert "synthesize" not in line.steps
+    homes = line.build(["compose"])
+    record = read_json(homes["compose"] / "record.json")
+    assert record["counts"]["caption_only"] == 12
+    assert record["counts"]["inputs"] == record["counts"]["outputs"] + sum(record["rejections"].values())
+    folder, quality = measure_quality(line_of(recipe, "quality.judge=none"))
+    assert [each.name for each in quality.sets] == ["all tasks", "kept tasks"]
+    assert (folder / "sheet.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ({"synthesize": {"generator": "general_task"}}, "compose.tasks to `general`"),
+        ({"compose": {"tasks": "both"}}, "names no seed examples"),
+    ],
+)
+def test_general_tasks_without_a_source_or_a_use_are_refused(tmp_path: Path, parts: Any, said: str):
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(write_line(tmp_path, **parts))
+
+
+# --- real models -------------------------------------------------------------------------------------
+
+
+def test_synthesizer_judge_and_adapted_model_are_of_three_families_and_stages_follow(tmp_path: Path):
+    """One recipe, three checkpoints: LLaVA-1.5 writes, Mllama judges, Qwen3-VL is trained in two stages."""
+    recipe = real_recipe(tmp_path, tiny_qwen3_vl(tmp_path / "qwen"), 8)
+    overrides = (
+        f"synthesizer.model={tiny_llava(tmp_path / 'llava')}",
+        f"curate.judge={tiny_mllama(tmp_path / 'mllama')}",
+        "synthesize.synthesizer.mode=continue",
+        "compose.mixture=two_stage",
+        "compose.tasks=both",
+        "compose.keep=[consistent, inconsistent, open, unjudged]",
+    )
+    line = Line(load_recipe(recipe, overrides), recipe.parent)
+    homes = line.build()
+    summary = dict(line.report(homes))
+    rooms = status(line.root)["rooms"]
+    assert all(room["finished"] for room in rooms.values())
+    composed = records(homes["compose"], "conversations", Conversation)
+    by_stage = {stage: sum(each.stage == stage for each in composed.values()) for stage in (1, 2)}
+    assert rooms["train-captions"]["inputs"] == by_stage[1] == 8
+    assert rooms["train"]["inputs"] == by_stage[2] == 6, "the general tasks"
+    judges = {each.judge for each in read_records(homes["curate-general"] / "judged.parquet", JudgedTriplet)}
+    assert len(judges) == 1
+    assert set(summary["benchmarks"]) == {"small"}  # type: ignore[call-overload]
+    names = {name: read_json(home / "record.json") for name, home in homes.items()}
+    assert names["train"]["inputs"]["model"] == names["train-captions"]["fingerprint"]
+
+
+# --- models on servers --------------------------------------------------------------------------------
+
+KEY = "sk-loopback-4711-never-shown"
+
+
+def served_recipe(folder: Path, server: Server, **server_values: Any) -> Path:
+    model = {"model": "teacher", "base_url": server.url}
+    execution = {"server": {"api_key_env": "TEACHER_API_KEY", "backoff_s": 0.01, **server_values}}
+    return write_line(
+        folder,
+        synthesize={
+            "generator": "text_teacher",
+            "model": model,
+            "text_teacher": {"kinds": ["conversation"], "examples": 1},
+            "execution": execution,
+        },
+        curate={"judge": "none"},
+        train={"model": str(tiny_qwen3_vl(folder / "base"))},
+    )
+
+
+def test_a_teacher_on_a_server_writes_tasks_and_its_key_is_shown_nowhere(tmp_path: Path):
+    with Server(lambda _body: ROUNDS) as server:
+        recipe = served_recipe(tmp_path, server)
+        done = subprocess.run(
+            [sys.executable, "-m", "acclimate", "synthesize", str(recipe), "--json", "--yes"],
+            capture_output=True,
+            text=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TEACHER_API_KEY": KEY},
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert {each["authorization"] for each in server.headers} == {f"Bearer {KEY}"}
+        assert len(server.bodies) == 12
+    assert json.loads(done.stdout)["rooms"]["synthesize"]["outputs"] == 24
+    shown = [done.stdout, done.stderr]
+    shown += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(KEY in text for text in shown)
+
+
+def test_without_its_key_a_server_is_refused_by_the_variables_name(tmp_path: Path):
+    with Server() as server:
+        recipe = served_recipe(tmp_path, server)
+        line = Line(load_recipe(recipe), recipe.parent, keys=Keys({}))
+        with pytest.raises(Exception, match="TEACHER_API_KEY is not set"):
+            line.build(["synthesize"])
+        assert not server.bodies
+
+
+def test_what_a_server_will_cost_is_said_before_anything_is_sent(tmp_path: Path):
+    with Server(lambda _body: ROUNDS) as server:
+        recipe = served_recipe(tmp_path, server, prices={"prompt": 2.0, "reply": 8.0})
+        line = Line(load_recipe(recipe), recipe.parent, keys=Keys({"TEACHER_API_KEY": KEY}))
+        rows = {row.step: row for row in estimate(line)}
+        home = line.build(["ingest"])["ingest"]
+        assert not server.bodies
+        pairs = read_pairs(home, "pairs")
+        exact = estimate_cost(
+            synthesize_room.planned(pairs, line.recipe.synthesize),
+            line.recipe.synthesize.execution.server.prices,
+        )
+        assert rows["synthesize"].cost == exact
+        assert exact.money_most
+        assert exact.n_requests == 12
+        assert rows["curate"].cost is None, "nobody judges"
+        line.build(["synthesize"])
+        assert len(server.bodies) == exact.n_requests
+
+
+# --- quality of two runs -------------------------------------------------------------------------------
+
+
+def test_the_tasks_of_two_runs_on_the_same_pairs_are_compared(tmp_path: Path):
+    recipe = write_line(tmp_path / "one")
+    other = write_line(tmp_path / "two", synthesize={"generator": "rules"})
+    wired(other)
+    line = line_of(recipe, "quality.judge=none")
+    folder, quality = measure_quality(line, {"rules": line_of(other).root})
+    assert [each.name for each in quality.sets] == ["all tasks", "kept tasks", "rules"]
+    assert {(each.first, each.second) for each in quality.comparisons} >= {("kept tasks", "rules")}
+    shared = {each.n_shared_pairs for each in quality.comparisons if each.second == "rules"}
+    assert max(shared) > 0
+    assert "rules" in (folder / "side_by_side.md").read_text()
+    with pytest.raises(UsageError, match="not a run's folder"):
+        measure_quality(line, {"nothing": tmp_path / "nowhere"})
