@@ -22,7 +22,7 @@ from acclimate.ingest.readers import BrokenRow, read_rows
 from acclimate.ingest.rows import Columns, Row, Shape, annotation_of, find_columns, read_row
 from acclimate.records import ImageCaption, ImageRef, Rejection, content_id
 
-VERSION = 1
+VERSION = 2
 _ROWS_LOOKED_AT = 200
 
 

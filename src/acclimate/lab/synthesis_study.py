@@ -13,6 +13,7 @@ from acclimate import artifacts
 from acclimate.artifacts import Outcome, Step, Workspace
 from acclimate.curate.ratings import Rating
 from acclimate.engines.protocol import Sampling
+from acclimate.errors import RecipeError
 from acclimate.files import JSON, read_records, write_records
 from acclimate.lab.demo import Sizes, write_demo
 from acclimate.lab.levels import rating
@@ -64,7 +65,8 @@ def prepare(
 def _teacher(line: Line, seed: int) -> Path:
     """Return the folder of the trained teacher."""
     tuning = line.recipe.synthesizer
-    assert tuning is not None, "the demo's recipe tunes a synthesizer"
+    if tuning is None:
+        raise RecipeError("The study's recipe must have a `synthesizer` part; leave it as it is.")
 
     def run(space: Workspace) -> Outcome:
         examples = list(read_records(space.inputs["examples"] / "examples.parquet", SeedExample))
