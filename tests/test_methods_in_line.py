@@ -1,5 +1,6 @@
 """Every way of writing, judging and mixing tasks, through the whole wiring; and models on servers."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -182,7 +183,7 @@ def test_general_tasks_without_a_source_or_a_use_are_refused(tmp_path: Path, par
 
 
 def test_synthesizer_judge_and_adapted_model_are_of_three_families_and_stages_follow(tmp_path: Path):
-    """One recipe, three checkpoints: LLaVA-1.5 writes, Mllama judges, Qwen3-VL is trained in two stages."""
+    """LLaVA-1.5 writes, Mllama judges, Qwen3-VL is trained, in two stages."""
     recipe = real_recipe(tmp_path, tiny_qwen3_vl(tmp_path / "qwen"), 8)
     overrides = (
         f"synthesizer.model={tiny_llava(tmp_path / 'llava')}",
@@ -206,6 +207,23 @@ def test_synthesizer_judge_and_adapted_model_are_of_three_families_and_stages_fo
     assert set(summary["benchmarks"]) == {"small"}  # type: ignore[call-overload]
     names = {name: read_json(home / "record.json") for name, home in homes.items()}
     assert names["train"]["inputs"]["model"] == names["train-captions"]["fingerprint"]
+
+
+def test_a_run_with_general_tasks_alone_is_reported(tmp_path: Path):
+    recipe = real_recipe(tmp_path, tiny_qwen3_vl(tmp_path / "qwen"), 6)
+    overrides = (
+        "synthesize.generator=general_task",
+        "synthesize.model=base",
+        "compose.tasks=general",
+        "compose.keep=[consistent, inconsistent, open]",
+    )
+    line = Line(load_recipe(recipe, overrides), recipe.parent)
+    homes = line.build()
+    assert "synthesize" not in homes
+    assert "tune-synthesizer" not in homes
+    line.report(homes)
+    page = (line.root / "report" / "report.md").read_text()
+    assert "How many stars are there?" in page or "stars" in (line.root / "report" / "index.html").read_text()
 
 
 # --- models on servers --------------------------------------------------------------------------------
@@ -293,3 +311,73 @@ def test_the_tasks_of_two_runs_on_the_same_pairs_are_compared(tmp_path: Path):
     assert "rules" in (folder / "side_by_side.md").read_text()
     with pytest.raises(UsageError, match="not a run's folder"):
         measure_quality(line, {"nothing": tmp_path / "nowhere"})
+
+
+# --- the command line ------------------------------------------------------------------------------------
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "acclimate", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def filled(sheet: Path, copy: Path, level: int) -> None:
+    """Rate every task of a sheet with one level."""
+    with sheet.open(newline="", encoding="utf-8-sig") as handle:
+        reader = csv.DictReader(handle)
+        rows = list(reader)
+        names = list(reader.fieldnames or ())
+    for row in rows:
+        row |= {"task_type": "2", "consistent": "yes"}
+        row |= dict.fromkeys(("knowledge", "complexity", "accuracy"), str(level))
+    with copy.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_quality_and_agreement_from_the_command_line(tmp_path: Path):
+    write_line(
+        tmp_path,
+        synthesize={"generator": "rules"},
+        curate={"judge": "none"},
+        quality={"judge": "none"},
+        train={"model": str(tiny_qwen3_vl(tmp_path / "base"))},
+    )
+    done = command(tmp_path, "curate", "recipe.yaml", "--quality")
+    assert done.returncode == 0, done.stderr
+    assert "kept tasks" in done.stdout
+    assert "words" in done.stdout
+    folder = tmp_path / "run" / "quality"
+    filled(folder / "sheet.csv", tmp_path / "ann.csv", 4)
+    filled(folder / "sheet.csv", tmp_path / "ben.csv", 3)
+    done = command(
+        tmp_path, "curate", "recipe.yaml", "--agreement", "ann=ann.csv", "--agreement", "ben=ben.csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ann and ben" in done.stdout
+    assert (folder / "people" / "ann" / "quality.md").is_file()
+    done = command(tmp_path, "curate", "recipe.yaml", "--calibrate", "ann.csv")
+    assert done.returncode == 1
+    assert "no column" in done.stderr or "column" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--with", "a=b"], "--with goes with --quality"),
+        (["--precision", "0.9"], "--precision with --calibrate"),
+        (["--quality", "--calibrate", "a.csv"], "one at a time"),
+        (["--agreement", "nameless"], "NAME=PATH"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(tmp_path: Path, arguments: list[str], said: str):
+    write_line(tmp_path, train={"model": str(tiny_qwen3_vl(tmp_path / "base"))})
+    done = command(tmp_path, "curate", "recipe.yaml", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr

@@ -10,6 +10,7 @@ from acclimate import artifacts
 from acclimate.files import ImageStore, read_json, read_records
 from acclimate.records import ImageCaption, Item, JudgedTriplet, Label, Score
 from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
+from acclimate.steps import read_pairs
 from acclimate.train.stage import LossRow
 
 
@@ -89,9 +90,9 @@ def _examples(
     homes: Mapping[str, Path], store: ImageStore, keep: Collection[Label], n: int
 ) -> Iterator[Example]:
     """Yield kept and rejected tasks, half and half, chosen by their ids alone."""
-    pairs = {pair.id: pair for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
+    judged, pairs = _tasks_shown(homes)
     by_label: dict[Label, list[JudgedTriplet]] = {}
-    for each in read_records(homes["curate"] / "judged.parquet", JudgedTriplet):
+    for each in judged:
         by_label.setdefault(each.label, []).append(each)
     for label, rows in sorted(by_label.items()):
         share = n // 2 if label in keep else n - n // 2
@@ -106,5 +107,16 @@ def _examples(
                 informative=each.informative,
                 precise=each.precise,
                 is_kept=each.label in keep,
-                reason=f"{each.label} {p.get(each.label, 0.0):.2f}",
+                reason=f"{each.label} {p[each.label]:.2f}" if each.label in p else each.label,
             )
+
+
+def _tasks_shown(homes: Mapping[str, Path]) -> tuple[list[JudgedTriplet], dict[str, ImageCaption]]:
+    """Return the judged tasks to take examples from, and their pairs: general ones if there are no own."""
+    name = "curate" if "curate" in homes else "curate-general"
+    judged = list(read_records(homes[name] / "judged.parquet", JudgedTriplet))
+    if name == "curate":
+        pairs = read_pairs(homes["ingest"], "pairs")
+    else:
+        pairs = read_pairs(homes["general" if "general" in homes else "seeds"], "examples")
+    return judged, {pair.id: pair for pair in pairs}
