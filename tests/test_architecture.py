@@ -24,6 +24,7 @@ LIGHT = (
     "engines/ask.py",
     "engines/fake.py",
     "engines/open.py",
+    "engines/spec.py",
     "engines/protocol.py",
 )
 """Modules whose import must load no heavy library."""

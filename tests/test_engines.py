@@ -17,8 +17,9 @@ from acclimate.artifacts import ReplyLog
 from acclimate.engines.ask import ask, ask_choices, request_key
 from acclimate.engines.fake import CHATML, FakeEngine
 from acclimate.engines.families import encode, load_model, load_processor, render
-from acclimate.engines.open import EngineExecution, EngineSpec, engine_identity, open_engine
+from acclimate.engines.open import engine_identity, open_engine
 from acclimate.engines.protocol import ChoiceReply, ChoiceRequest, Message, Reply, Request, Sampling
+from acclimate.engines.spec import EngineExecution, EngineSpec
 from acclimate.engines.transformers import length_bucket
 from acclimate.errors import DataError, EngineError
 from acclimate.files import ImageStore
@@ -287,7 +288,8 @@ def test_identity_follows_content_and_dtype_not_the_path(folders, tmp_path):
 def test_identity_and_ask_load_no_torch(folders):
     script = (
         "import sys; import acclimate.engines.ask, acclimate.engines.fake\n"
-        "from acclimate.engines.open import EngineSpec, engine_identity\n"
+        "from acclimate.engines.open import engine_identity\n"
+        "from acclimate.engines.spec import EngineSpec\n"
         f"engine_identity(EngineSpec(model={str(folders['llava'])!r}))\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from acclimate.engines.open import EngineExecution, EngineSpec, open_engine
+from acclimate.engines.open import open_engine
+from acclimate.engines.spec import EngineExecution, EngineSpec
 from acclimate.evaluate.load import load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig, predict, primary_by_benchmark, score
 from acclimate.files import ImageStore

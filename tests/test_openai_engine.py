@@ -27,18 +27,11 @@ from acclimate.curate.consistency import CHOICES, SHORT_FORM, prompt
 from acclimate.engines.ask import ask, ask_choices, request_key
 from acclimate.engines.cost import estimate_cost, image_tokens, most_prompt_tokens, text_tokens
 from acclimate.engines.keys import Keys
-from acclimate.engines.open import (
-    EngineExecution,
-    EngineSpec,
-    Prices,
-    ServerExecution,
-    engine_identity,
-    open_engine,
-    spec_of,
-)
+from acclimate.engines.open import engine_identity, open_engine
 from acclimate.engines.patience import retry_after_s, wait_s
 from acclimate.engines.protocol import ChoiceRequest, Message, Reply, Request, Sampling
 from acclimate.engines.served_template import harmless
+from acclimate.engines.spec import EngineExecution, EngineSpec, Prices, ServerExecution, spec_of
 from acclimate.errors import AcclimateError, EngineError, RecipeError
 from acclimate.files import ImageStore
 from acclimate.lab.start import GENERAL_MLLM

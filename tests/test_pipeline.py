@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from acclimate import artifacts
-from acclimate.engines.open import EngineExecution, EngineSpec, open_engine
+from acclimate.engines.open import open_engine
 from acclimate.engines.protocol import Engine, Request
+from acclimate.engines.spec import EngineExecution, EngineSpec
 from acclimate.errors import DataError, EngineError, RecipeError
 from acclimate.files import ImageStore, read_json, read_records
 from acclimate.inspection import status

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from acclimate.engines.ask import ask
 from acclimate.engines.fake import FakeEngine
-from acclimate.engines.open import EngineExecution, EngineSpec, open_engine
+from acclimate.engines.open import open_engine
 from acclimate.engines.protocol import Reply, Request, Sampling
+from acclimate.engines.spec import EngineExecution, EngineSpec
 from acclimate.files import ImageStore
 from acclimate.ingest.stage import IngestConfig, ingest
 from acclimate.lab.demo import GENERAL_MLLM

@@ -23,13 +23,13 @@ from acclimate.cli_options import (
     Rehash,
     RunDir,
     Yes,
+    confirm,
     keys,
     known_domain,
     lab_plan,
     load,
     print_json,
     show_plan,
-    stderr_console,
     tell,
     untouched,
 )
@@ -49,7 +49,6 @@ lab_app = typer.Typer(
 app.add_typer(lab_app, name="lab")
 app.add_typer(study_app, name="study")
 
-_HOUR_S = 3600
 _INTERRUPTED = 130
 
 
@@ -77,10 +76,11 @@ def _execute(
             show_plan(estimate(Line(recipe, base, rehash=rehash, scratch=scratch)), as_json=as_json)
         return
     line = Line(recipe, base, rehash=rehash, keys=keys())
-    _confirm(line, stderr_console(quiet=as_json), steps, yes=yes)
+    if not yes:
+        confirm(estimate(line, wanted=line.needed(_those_there(line, steps))), quiet=as_json)
     with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
         line.place.progress = display
-        homes = line.build(None if report else steps)
+        homes = line.build(None if report else _those_there(line, steps))
         summary = line.report(homes) if report else {}
         if recipe.limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
@@ -93,21 +93,12 @@ def _execute(
         sys.stdout.write(_result_text(summary, line) + "\n")
 
 
-def _confirm(line: Any, console: Any, steps: list[str] | None, *, yes: bool) -> None:  # noqa: ANN401
-    """Ask before a step that will take more than an hour."""
-    from acclimate.errors import UsageError
-    from acclimate.estimate import estimate
-
-    if yes:
-        return
-    long = [row for row in estimate(line) if row.seconds > _HOUR_S and (steps is None or row.step in steps)]
-    if not long:
-        return
-    text = ", ".join(f"{row.step} about {row.seconds / 3600:.1f} h" for row in long)
-    console.print(f"This will take long on this machine: {text}.")
-    if not sys.stdin.isatty():
-        raise UsageError(f"Some steps will take more than an hour here ({text}); add --yes to go on.")
-    typer.confirm("Go on?", abort=True)
+def _those_there(line: Any, steps: list[str] | None) -> list[str] | None:  # noqa: ANN401
+    """Return a verb's steps that the recipe has: tasks may be the pairs' own, general ones, or both."""
+    if steps is None:
+        return None
+    chosen = [name for step in steps for name in (step, f"{step}-general") if name in line.steps]
+    return chosen or steps
 
 
 def _status_text(status: dict[str, Any], wanted: list[str] | None = None) -> str:
@@ -179,7 +170,13 @@ def demo(
         return
     with backstage(folder / "run.log", quiet=as_json) as console, Display(console) as display:
         result = run_demo(
-            folder, domain=domain, seed=seed, control=control, overrides=extra, progress=display
+            folder,
+            domain=domain,
+            seed=seed,
+            control=control,
+            overrides=extra,
+            progress=display,
+            keys=keys(),
         )
         if limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
@@ -208,14 +205,17 @@ def _demo_plan(folder: Path, domain: str, seed: int, overrides: list[str]) -> li
 
 def _audit_text(result: dict[str, Any]) -> str:
     audit, reliance = result["synthesis"], result["reliance"]
-    lines = [
-        "",
-        f"synthetic answers right: {_percent(audit['accuracy_all'])} of all, "
-        f"{_percent(audit['accuracy_kept'])} of kept "
-        f"({audit['kept']} of {audit['triplets']} tasks kept, {audit['task_types']} task types)",
+    lines = [""]
+    if audit is not None:
+        lines.append(
+            f"synthetic answers right: {_percent(audit['accuracy_all'])} of all, "
+            f"{_percent(audit['accuracy_kept'])} of kept "
+            f"({audit['kept']} of {audit['triplets']} tasks kept, {audit['task_types']} task types)"
+        )
+    lines.append(
         f"right image minus wrong image: base {reliance['base']['vrs']:+.3f}, "
-        f"adapted {reliance['adapted']['vrs']:+.3f}",
-    ]
+        f"adapted {reliance['adapted']['vrs']:+.3f}"
+    )
     if "control" in result:
         gap = result["control"]["adapted_minus_control"]
         lines.append(
@@ -327,19 +327,23 @@ def curate(
     yes: Yes = False,
 ) -> None:
     """Judge every triplet's consistency; measure the tasks' quality; calibrate the filter."""
-    from acclimate.cli_quality import show_agreement, show_calibration, show_quality
+    from acclimate.cli_quality import plan_quality, show_agreement, show_calibration, show_quality
     from acclimate.errors import UsageError
 
     if (others and not quality) or (precision is not None and labelled is None):
         raise UsageError("--with goes with --quality, and --precision with --calibrate.")
     if sum((quality, bool(agreement), labelled is not None)) > 1:
         raise UsageError("--quality, --agreement and --calibrate are three things; ask for one at a time.")
-    if labelled is not None and not dry_run:
+    if (labelled is not None or agreement) and (dry_run or limit):
+        raise UsageError("--calibrate and --agreement read a whole file at once: no --dry-run, no --limit.")
+    if labelled is not None:
         show_calibration(recipe, overrides, labelled, precision, as_json=as_json)
-    elif agreement and not dry_run:
+    elif agreement:
         show_agreement(recipe, overrides, agreement, as_json=as_json)
-    elif quality and not dry_run:
-        show_quality(recipe, overrides, others or [], limit=limit, as_json=as_json)
+    elif quality and dry_run:
+        plan_quality(recipe, overrides, others or [], limit=limit, as_json=as_json)
+    elif quality:
+        show_quality(recipe, overrides, others or [], limit=limit, as_json=as_json, yes=yes)
     else:
         _execute(recipe, overrides, ["curate"], as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
 
@@ -393,7 +397,7 @@ def _score(
 ) -> None:
     """Score one checkpoint on benchmarks and print its measurements."""
     from acclimate.console import Display, backstage
-    from acclimate.engines.open import EngineExecution
+    from acclimate.engines.spec import EngineExecution
     from acclimate.evaluate.stage import EvaluateConfig
     from acclimate.scoring import count_questions, score_checkpoint
 

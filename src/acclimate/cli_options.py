@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+_HOUR_S = 3600
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY.SUB=VALUE]...", help="Values that replace the recipe's.")
@@ -101,6 +102,20 @@ def show_plan(rows: list[Any], *, as_json: bool) -> None:
         print_json({"plan": [asdict(row) for row in rows], "machine": machine()})
     else:
         sys.stdout.write(plan_text(rows) + "\n")
+
+
+def confirm(rows: list[Any], *, quiet: bool) -> None:
+    """Ask before steps that will take more than an hour."""
+    from acclimate.errors import UsageError
+
+    long = [row for row in rows if row.seconds > _HOUR_S]
+    if not long:
+        return
+    text = ", ".join(f"{row.step} about {row.seconds / 3600:.1f} h" for row in long)
+    stderr_console(quiet=quiet).print(f"This will take long on this machine: {text}.")
+    if not sys.stdin.isatty():
+        raise UsageError(f"Some steps will take more than an hour here ({text}); add --yes to go on.")
+    typer.confirm("Go on?", abort=True)
 
 
 def known_domain(domain: str) -> None:

@@ -2,8 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from acclimate.cli_options import keys, load, print_json
+from acclimate.cli_options import confirm, keys, load, print_json, show_plan, untouched
 
 
 def _named(values: list[str], option: str) -> dict[str, Path]:
@@ -20,7 +21,13 @@ def _named(values: list[str], option: str) -> dict[str, Path]:
 
 
 def show_quality(
-    recipe: Path, overrides: list[str] | None, others: list[str], *, limit: int | None, as_json: bool
+    recipe: Path,
+    overrides: list[str] | None,
+    others: list[str],
+    *,
+    limit: int | None,
+    as_json: bool,
+    yes: bool,
 ) -> None:
     """Measure a recipe's tasks and print the tables."""
     from acclimate.console import Display, backstage
@@ -28,17 +35,38 @@ def show_quality(
     from acclimate.pipeline import Line
 
     loaded, base = load(recipe, overrides, limit)
-    line = Line(loaded, base, keys=keys())
+    line, named = Line(loaded, base, keys=keys()), _named(others, "--with")
+    if not yes:
+        confirm(_quality_plan(line, len(named)), quiet=as_json)
     with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
         line.place.progress = display
-        folder, quality = measure_quality(line, _named(others, "--with"))
-        if limit:
+        folder, quality = measure_quality(line, named)
+        if loaded.limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
     if as_json:
-        print_json({"folder": str(folder), "limit": limit, **quality.to_json()})
+        print_json({"folder": str(folder), "limit": loaded.limit, **quality.to_json()})
     else:
         sys.stdout.write((folder / "quality.md").read_text(encoding="utf-8"))
         sys.stdout.write(f"\nfor people: {folder / 'sheet.csv'}, {folder / 'rubric.md'}\n")
+
+
+def plan_quality(
+    recipe: Path, overrides: list[str] | None, others: list[str], *, limit: int | None, as_json: bool
+) -> None:
+    """Say what measuring a recipe's tasks takes; do nothing."""
+    from acclimate.pipeline import Line
+
+    loaded, base = load(recipe, overrides, limit)
+    with untouched((base / str(loaded.run_dir)).resolve()) as scratch:
+        line = Line(loaded, base, scratch=scratch, keys=keys())
+        show_plan(_quality_plan(line, len(_named(others, "--with"))), as_json=as_json)
+
+
+def _quality_plan(line: Any, n_others: int) -> list[Any]:  # noqa: ANN401
+    from acclimate.estimate import estimate, estimate_rating
+
+    name = "curate" if "curate" in line.steps else "curate-general"
+    return [*estimate(line, wanted=line.needed([name])), estimate_rating(line, 2 + n_others)]
 
 
 def show_agreement(recipe: Path, overrides: list[str] | None, sheets: list[str], *, as_json: bool) -> None:

@@ -12,6 +12,8 @@ from acclimate.cli_options import (
     Json,
     Limit,
     Overrides,
+    Yes,
+    confirm,
     keys,
     known_domain,
     lab_plan,
@@ -42,7 +44,9 @@ def study_synthesis(
         "acclimate-synthesis"
     ),
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds, with commas.")] = "0,1,2",
-    domain: Annotated[str, typer.Option("--domain", help="On the lab: cells or meals.")] = "cells",
+    domain: Annotated[
+        str | None, typer.Option("--domain", help="On the lab: cells (where left out) or meals.")
+    ] = None,
     teacher: Annotated[
         str | None,
         typer.Option("--teacher", help="With a recipe: the text teacher, a checkpoint or openai:NAME@URL."),
@@ -50,6 +54,7 @@ def study_synthesis(
     as_json: Json = False,
     dry_run: DryRun = False,
     limit: Limit = None,
+    yes: Yes = False,
 ) -> None:
     """Measure synthetic tasks: by the synthesizer's inputs, with the filter, and against other methods."""
     from acclimate.console import Display, backstage
@@ -61,9 +66,11 @@ def study_synthesis(
     chosen = _seeds(seeds)
     prepare, notes = _synthesis_setting(recipe, overrides, out, domain, teacher, limit)
     if dry_run:
-        rows = _synthesis_plan(recipe, overrides, domain, limit, len(chosen))
+        rows = _synthesis_plan(recipe, overrides, domain, limit, len(chosen), teacher)
         show_plan(rows, as_json=as_json)
         return
+    if not yes:
+        confirm(_synthesis_plan(recipe, overrides, domain, limit, len(chosen), teacher), quiet=as_json)
     with backstage(out / "study.log", quiet=as_json) as console, Display(console) as display:
 
         def made(seed: int) -> Setting:
@@ -73,6 +80,8 @@ def study_synthesis(
         study = run_study(chosen, made, progress=display)
         if limit:
             console.print("Test only: this study used a limit on its rows.", style="yellow")
+    if limit:
+        notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
     text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
     _write_study(out, text, result)
     if as_json:
@@ -92,28 +101,46 @@ def _synthesis_setting(
     recipe: Path | None,
     overrides: list[str] | None,
     out: Path,
-    domain: str,
+    domain: str | None,
     teacher: str | None,
     limit: int | None,
 ) -> tuple[Any, tuple[str, ...]]:
     """Return what makes a seed's setting, and the notes on it."""
+    from acclimate.engines.spending import Accounts
+    from acclimate.errors import UsageError
+
+    accounts = Accounts()
     if recipe is None:
         from acclimate.lab import synthesis_study as on_lab
 
-        known_domain(domain)
+        known_domain(domain or "cells")
+        if teacher is not None:
+            raise UsageError("--teacher goes with a recipe; the lab trains its own.")
         extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
 
         def on_world(seed: int, display: Any) -> Any:  # noqa: ANN401
-            return on_lab.prepare(out, seed, domain=domain, overrides=extra, progress=display)
+            return on_lab.prepare(
+                out,
+                seed,
+                domain=domain or "cells",
+                overrides=extra,
+                progress=display,
+                keys=keys(),
+                accounts=accounts,
+            )
 
         return on_world, on_lab.NOTES
     from acclimate.studies import synthesis_by_judge as by_judge
 
+    if domain is not None:
+        raise UsageError("--domain is the lab's; a recipe names its own data.")
     loaded, base = load(recipe, overrides, limit)
+    if teacher is not None and Path(teacher).is_dir():
+        teacher = str(Path(teacher).resolve())
 
     def on_recipe(seed: int, display: Any) -> Any:  # noqa: ANN401
         return by_judge.prepare(
-            loaded, base, seed, run_dir=out, teacher=teacher, progress=display, keys=keys()
+            loaded, base, seed, run_dir=out, teacher=teacher, progress=display, keys=keys(), accounts=accounts
         )
 
     return on_recipe, (
@@ -124,29 +151,39 @@ def _synthesis_setting(
 def _synthesis_plan(
     recipe: Path | None,
     overrides: list[str] | None,
-    domain: str,
+    domain: str | None,
     limit: int | None,
     n_seeds: int,
+    teacher: str | None,
 ) -> list[Any]:
     """Return what the study takes, roughly: the recipe's own steps, as often as the arms need them."""
     from dataclasses import replace
 
-    from acclimate.estimate import Amounts, estimate
+    from acclimate.estimate import Amounts, estimate, estimate_rating
     from acclimate.lab.synthesis_study import SIZES
     from acclimate.pipeline import Line
     from acclimate.studies.synthesis import N_TUNED, VALIDATION
 
+    rated, n_sets = None, N_TUNED + 3
     if recipe is None:
         extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
-        rows, n = lab_plan(domain, 0, extra, Amounts(limit or SIZES.pairs, limit or SIZES.seeds, 0)), SIZES
+        rows, n = (
+            lab_plan(domain or "cells", 0, extra, Amounts(limit or SIZES.pairs, limit or SIZES.seeds, 0)),
+            SIZES,
+        )
         shown = VALIDATION * n.seeds / n.pairs
     else:
         loaded, base = load(recipe, overrides, limit)
         with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
-            rows = estimate(Line(loaded, base, scratch=Path(scratch), keys=keys()))
+            own = {"generator": "synthesizer", "model": "tuned", "samples_per_pair": 1}
+            whole = loaded.model_copy(update={"synthesize": loaded.synthesize.model_copy(update=own)})
+            line = Line(whole, base, scratch=Path(scratch), keys=keys())
+            rows = estimate(line, wanted=line.needed(["curate"]))
+            rated = estimate_rating(line, n_sets + bool(teacher), ("combined", "precise", "informative"))
         shown = VALIDATION
     times = {"ingest": 1.0, "seeds": 1.0, "tuning-data": N_TUNED, "tune-synthesizer": N_TUNED + 1}
-    times |= {"synthesize": 2 + (N_TUNED + 1) * shown, "curate": 1.0}
+    times |= {"synthesize": 2 + (N_TUNED + 1) * shown, "curate": 1.0, "rate": 1.0}
+    rows = [*rows, *([rated] if rated is not None else [])]
     return [
         replace(
             row,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.engines.checkpoint import read_model_type, require_checkpoint
-from acclimate.engines.open import EngineSpec, engine_identity, resolved_dtype
+from acclimate.engines.open import engine_identity, resolved_dtype
+from acclimate.engines.spec import EngineSpec
 from acclimate.errors import EngineError
 
 _FAMILIES = {

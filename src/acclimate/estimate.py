@@ -11,7 +11,7 @@ rows; how long a server takes is not known.
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +19,16 @@ import numpy as np
 
 from acclimate import artifacts
 from acclimate.curate import stage as curate_room
+from acclimate.curate.quality_judge import View
+from acclimate.curate.quality_judge import planned as rating_requests
+from acclimate.curate.ratings import Response
 from acclimate.engines.cost import CostEstimate, estimate_cost
-from acclimate.engines.open import EngineSpec, spec_of
 from acclimate.engines.protocol import ChoiceRequest, Request
-from acclimate.files import read_json, read_records
+from acclimate.engines.spec import EngineSpec, spec_of
+from acclimate.files import read_records
 from acclimate.ingest import stage as ingest_room
-from acclimate.ingest.readers import read_rows
-from acclimate.pipeline import HELD_OUT_SHARE, Line
-from acclimate.records import ImageCaption, Triplet
+from acclimate.pipeline import Line
+from acclimate.records import ImageCaption, JudgedTriplet, Triplet
 from acclimate.steps import read_pairs
 from acclimate.synthesize import stage as synthesize_room
 
@@ -37,6 +39,8 @@ _TOKENS_OF_A_REPLY = 80
 _GPU_FLOPS = 1e14
 _SAMPLE = 32
 """Pairs that stand for all, where they are not read yet."""
+_MOST = 4000
+"""Pairs of which requests are counted at most; the others are like them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +99,20 @@ def amounts_of(line: Line) -> Amounts:
     """Return how much a line works on, from its input files."""
     recipe = line.recipe
     n_pairs = int(str(line.steps["ingest"].config["n_rows"]))
-    n_items = sum(len(b.items) for b in line.benchmarks()) if recipe.evaluate.benchmarks else n_pairs // 5
-    return Amounts(n_pairs, _seed_count(line), n_items * len(recipe.evaluate.conditions))
+    n_items = round(2 * n_pairs * line.ingest_config().holdout)
+    if recipe.evaluate.benchmarks:
+        n_items = sum(len(b.items) for b in line.benchmarks())
+    return Amounts(n_pairs, _examples(line, "seeds"), n_items * len(recipe.evaluate.conditions))
 
 
-def estimate(line: Line, amounts: Amounts | None = None) -> list[StepEstimate]:
+def estimate(
+    line: Line, amounts: Amounts | None = None, *, wanted: Collection[str] | None = None
+) -> list[StepEstimate]:
     """Return one row per step, in the order they run; finished steps cost nothing.
 
     Args:
         amounts: how much there is to do; counted in the line's input files where None.
+        wanted: names of steps; None takes all.
     """
     chosen = amounts or amounts_of(line)
     recipe, speed = line.recipe, flops_per_second()
@@ -112,9 +121,12 @@ def estimate(line: Line, amounts: Amounts | None = None) -> list[StepEstimate]:
         tuned = spec_of(recipe.synthesizer.model, line.base)
         models |= {"tune-synthesizer": tuned, "synthesize": tuned}
     for verb, model in (("synthesize", recipe.synthesize.model), ("curate", recipe.curate.judge)):
-        if model not in ("tuned", "base", "none"):
+        if model == "base":
+            models[verb] = models["train"]
+        elif model not in ("tuned", "none"):
             models[verb] = spec_of(model, line.base)
-    return [_row(line, name, chosen, models, speed) for name in line.steps]
+    names = [name for name in line.steps if wanted is None or name in wanted]
+    return [_row(line, name, chosen, models, speed) for name in names]
 
 
 def _row(
@@ -124,7 +136,8 @@ def _row(
     spec = models.get(verb, models["train"])
     is_served = spec.engine == "openai"
     size = 0 if is_served else parameters(Path(spec.model))
-    finished = artifacts.finished(line.steps[name], line.root) is not None
+    if artifacts.finished(line.steps[name], line.root) is not None:
+        return StepEstimate(name, finished=True, work="", tokens=0, seconds=0.0, disk_bytes=0)
     cost = None
     if name in ("train", "train-captions", "tune-synthesizer"):
         tokens, work = _training(line, name, amounts)
@@ -142,12 +155,11 @@ def _row(
         tokens = n * (_TOKENS_OF_A_CHAT + _TOKENS_OF_A_REPLY)
         flops, disk, work = 2.0 * size * tokens / _GENERATION_SHARE, 800 * n, f"{n} requests"
     else:
-        examples = f"{amounts.seeds} examples"
-        count = {"seeds": examples, "tuning-data": examples, "items": f"{amounts.items} questions"}
+        count = {"items": f"{amounts.items} questions"}
+        count |= {each: f"{_examples(line, each)} examples" for each in ("seeds", "general") if name == each}
+        count |= {"tuning-data": f"{amounts.seeds} examples"}
         tokens, flops, disk, work = 0, 0.0, 400 * amounts.pairs, count.get(name, f"{amounts.pairs} pairs")
-    if finished:
-        return StepEstimate(name, finished, work, tokens, 0.0, 0)
-    return StepEstimate(name, finished, work, tokens, flops / speed, disk, cost)
+    return StepEstimate(name, False, work, tokens, flops / speed, disk, cost)  # noqa: FBT003
 
 
 def _asked(line: Line, name: str, amounts: Amounts, spec: EngineSpec) -> CostEstimate:
@@ -175,18 +187,19 @@ def _asked(line: Line, name: str, amounts: Amounts, spec: EngineSpec) -> CostEst
 
 def _pairs(line: Line, name: str, amounts: Amounts) -> tuple[list[ImageCaption], int]:
     """Return pairs that a step works on, all of them or a sample, and how many there are."""
-    share = HELD_OUT_SHARE if name.endswith("-heldout") else 1.0
+    held_out = line.ingest_config().holdout
+    share = held_out if name.endswith("-heldout") else 1.0 - held_out
     if name.endswith("-general"):
         step = "general" if line.recipe.general is not None else "seeds"
         home = artifacts.finished(line.steps[step], line.root)
         if home is not None:
             pairs = read_pairs(home, "examples")
-            return pairs, len(pairs)
-        return _sample(line), amounts.seeds
+            return pairs[:_MOST], len(pairs)
+        return _sample(line), _examples(line, step)
     home = artifacts.finished(line.steps["ingest"], line.root)
     if home is not None:
         pairs = read_pairs(home, "held_out" if name.endswith("-heldout") else "pairs")
-        return pairs, len(pairs)
+        return pairs[:_MOST], len(pairs)
     return _sample(line), round(amounts.pairs * share)
 
 
@@ -207,11 +220,16 @@ def _triplets(
     config = line.recipe.synthesize
     home = artifacts.finished(line.steps[name.replace("curate", "synthesize")], line.root)
     if home is not None:
-        return list(read_records(home / "triplets.parquet", Triplet)), 1.0
+        found = list(read_records(home / "triplets.parquet", Triplet))
+        known = {pair.id for pair in pairs}
+        few = [each for each in found if each.pair_id in known]
+        return few, len(found) / len(few) if few else 0.0
     is_double = config.generator == "synthesizer" or name.endswith("-general")
     if not is_double or not pairs:
         return [], 0.0
-    samples = 1 if name.endswith("-general") else config.samples_per_pair
+    samples = 1
+    if not name.endswith("-general"):
+        samples = config.samples_per_pair * config.synthesizer.triplets_per_reply
     stand_ins = [
         Triplet(pair.id, pair.id, pair.caption, pair.caption, pair.caption, config.generator, "")
         for pair in pairs
@@ -224,21 +242,72 @@ def _training(line: Line, name: str, amounts: Amounts) -> tuple[int, str]:
     recipe = line.recipe
     is_post = name != "tune-synthesizer" or recipe.synthesizer is None
     config = recipe.train if is_post or recipe.synthesizer is None else recipe.synthesizer.train
-    n = amounts.pairs if is_post else amounts.seeds
+    n = _conversations(line, name, amounts) if is_post else amounts.seeds
     steps = -(-n // config.batch_size) * config.epochs
     steps = min(steps, config.max_steps or steps)
     return steps * config.batch_size * _TOKENS_OF_A_CHAT, f"{n} conversations, {steps} steps"
 
 
-def _seed_count(line: Line) -> int:
+def estimate_rating(line: Line, n_sets: int, responses: tuple[Response, ...] | None = None) -> StepEstimate:
+    """Return what the rating of data sets takes: an upper bound, since sets share tasks.
+
+    Args:
+        n_sets: data sets of `quality.per_set` tasks each.
+        responses: whose accuracy is asked for; None takes the recipe's.
+    """
+    config = line.recipe.quality
+    if not config.needs_judge:
+        return StepEstimate("rate", finished=False, work="nobody rates", tokens=0, seconds=0.0, disk_bytes=0)
+    spec = spec_of(line.recipe.train.model if config.judge == "base" else config.judge, line.base)
+    pairs = _sample(line)
+    stand_ins = [
+        JudgedTriplet(*(pair.id, pair.id, *3 * (pair.caption,), ""), "unjudged", 0.0, 0.0, 0.0, "")
+        for pair in pairs
+    ]
+    view = View(config.sees, responses or config.responses, config.seed)
+    server = config.execution.server
+    asked = estimate_cost(
+        rating_requests(stand_ins, {pair.id: pair for pair in pairs}, view),
+        server.prices,
+        image_tokens=server.image_tokens,
+        log_probabilities=spec.log_probabilities,
+    )
+    n_tasks = n_sets * (config.per_set or _MOST)
+    found = asked.times(n_tasks / len(pairs) if pairs else 0.0)
+    work = f"{found.n_requests:,} requests about {n_tasks:,} tasks"
+    if spec.engine == "openai":
+        tokens = found.prompt_tokens + found.reply_tokens
+        return StepEstimate("rate", False, work, tokens, 0.0, 800 * n_tasks, found)  # noqa: FBT003
+    flops = 2.0 * parameters(Path(spec.model)) * found.prompt_tokens / _GENERATION_SHARE
+    seconds = flops / flops_per_second()
+    return StepEstimate("rate", False, work, found.prompt_tokens, seconds, 800 * n_tasks)  # noqa: FBT003
+
+
+def _conversations(line: Line, name: str, amounts: Amounts) -> int:
+    """Return how many conversations a post-training may have: an upper bound."""
+    config, synthesis = line.recipe.compose, line.recipe.synthesize
+    own = synthesis.samples_per_pair * synthesis.synthesizer.triplets_per_reply
+    if synthesis.generator != "synthesizer":
+        few = {"rules": synthesis.rules.tasks_per_pair, "vision_teacher": 11, "text_teacher": 4}
+        own = few.get(synthesis.generator, 0)
+    tasks = amounts.pairs * own if config.has_synthetic else 0
+    captions = amounts.pairs if config.has_captions else 0
+    general = 0
+    if config.has_general:
+        general = _examples(line, "general" if line.recipe.general is not None else "seeds")
+        if config.general_ratio is not None:
+            general = min(general, round(config.general_ratio * amounts.pairs))
+    if config.mixture == "two_stage":
+        return captions if name == "train-captions" else tasks + general
+    return max(captions, tasks) + general
+
+
+def _examples(line: Line, name: str) -> int:
+    """Return how many seed examples a step of this name reads; 0 where there is no such step."""
     recipe = line.recipe
     own = recipe.synthesizer.seeds if recipe.synthesizer is not None else None
-    for name, chosen in (("seeds", own), ("general", recipe.general)):
-        if name not in line.steps or chosen is None:
-            continue
-        home = artifacts.finished(line.steps[name], line.root)
-        if home is not None:
-            return int(read_json(home / artifacts.RECORD)["counts"]["inputs"])
-        n = sum(1 for _ in read_rows(line.base / chosen.source))
-        return min(n, chosen.limit or n, recipe.limit or n)
-    return 0
+    chosen = recipe.general if name == "general" else own
+    if name not in line.steps or chosen is None:
+        return 0
+    n = int(str(line.steps[name].config["n_rows"]))
+    return min(n, recipe.limit or n)

@@ -36,13 +36,14 @@ def report_inputs(
         for role in ("base", "adapted")
         for score in read_records(homes[f"evaluate-{role}"] / "scores.parquet", Score)
     ]
-    losses = read_records(homes["train"] / "losses.parquet", LossRow)
+    trainings = [homes[name] for name in ("train-captions", "train") if name in homes]
+    losses = [row for home in trainings for row in read_records(home / "losses.parquet", LossRow)]
     return ReportInputs(
         scores=tuple(scores),
         benchmarks=tuple(BenchmarkFacts(**each) for each in facts),
         rooms=tuple(_room(name, home) for name, home in homes.items()),
         examples=tuple(_examples(homes, store, keep, n_examples)),
-        losses=tuple(LossPoint(row.step, row.loss) for row in losses),
+        losses=tuple(LossPoint(step, row.loss) for step, row in enumerate(losses, start=1)),
         times=tuple(
             (name, float(read_json(home / artifacts.RUN)["seconds"])) for name, home in homes.items()
         ),
@@ -114,6 +115,8 @@ def _examples(
 def _tasks_shown(homes: Mapping[str, Path]) -> tuple[list[JudgedTriplet], dict[str, ImageCaption]]:
     """Return the judged tasks to take examples from, and their pairs: general ones if there are no own."""
     name = "curate" if "curate" in homes else "curate-general"
+    if name not in homes:
+        return [], {}
     judged = list(read_records(homes[name] / "judged.parquet", JudgedTriplet))
     if name == "curate":
         pairs = read_pairs(homes["ingest"], "pairs")

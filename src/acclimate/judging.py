@@ -1,6 +1,7 @@
 """Judges beside the line: how good tasks are, and from which threshold on the filter can be trusted."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from acclimate import artifacts
@@ -11,7 +12,7 @@ from acclimate.curate.quality_agreement import Agreement, write_agreement
 from acclimate.errors import DataError, UsageError
 from acclimate.files import ImageStore, read_records
 from acclimate.pipeline import Line, steps_of
-from acclimate.records import ImageCaption, JudgedTriplet
+from acclimate.records import ImageCaption, JudgedTriplet, content_id
 from acclimate.steps import read_pairs
 from acclimate.workplace import Model
 
@@ -33,7 +34,7 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
         UsageError: a folder is no run's. DataError: a run has no judged tasks, or there are no tasks at all.
     """
     name = "curate" if "curate" in line.steps else "curate-general"
-    homes = line.build([name], aside=True)
+    homes = line.build([name])
     keep = line.recipe.compose.keep
     tasks = _tasks(homes[name])
     sets = {ALL: tasks, KEPT: [task for task in tasks if task.label in keep]}
@@ -42,20 +43,39 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
         if label in sets:
             raise UsageError(f"Two data sets would be called {label!r}; give --with another name.")
         judged, other_pairs = _other(root.resolve())
-        sets[label] = [task for task in judged if task.label in keep]
-        store = ImageStore(root.resolve())
+        sets[label] = _told_apart([task for task in judged if task.label in keep], tasks, label)
+        store, wanted = ImageStore(root.resolve()), {task.pair_id for task in sets[label]}
         for pair in other_pairs:
-            if pair.id not in pairs:
+            if pair.id in wanted and pair.id not in pairs:
                 line.store.add(store.read(pair.image))
                 pairs[pair.id] = pair
     config = line.recipe.quality
     engine, log = None, None
     if config.needs_judge:
         chosen = line.recipe.train.model if config.judge == "base" else config.judge
-        engine, log = line.place.open(Model.named(chosen, line.base), config.execution)
-    folder = line.root / QUALITY
-    quality = write_quality(folder, sets, pairs.values(), engine, config, log=log, store=line.store)
+        engine, log = line.place.open(Model.named(chosen, line.base, "quality.judge"), config.execution)
+    limit = line.recipe.limit
+    folder = line.root / (QUALITY if limit is None else f"{QUALITY}-limit-{limit}")
+    note = "" if limit is None else f"Test only: the run used a limit of {limit} rows."
+    quality = write_quality(
+        folder, sets, pairs.values(), engine, config, log=log, store=line.store, note=note
+    )
     return folder, quality
+
+
+def _told_apart(others: list[JudgedTriplet], own: list[JudgedTriplet], label: str) -> list[JudgedTriplet]:
+    """Return another run's tasks, with ids of their own where one of ours has the same and says otherwise."""
+    told = {task.id: _texts(task) for task in own}
+    return [
+        task
+        if told.get(task.id, _texts(task)) == _texts(task)
+        else replace(task, id=content_id("of another run", label, task.id))
+        for task in others
+    ]
+
+
+def _texts(task: JudgedTriplet) -> tuple[str, str, str]:
+    return task.instruction, task.informative, task.precise
 
 
 def _tasks(home: Path) -> list[JudgedTriplet]:

@@ -14,6 +14,7 @@ from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
+from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError, UsageError
 from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
@@ -41,6 +42,8 @@ HELD_OUT_SHARE = 0.1
 """Share of the images kept from training where the user brings no benchmark."""
 LINE = "line.json"
 """In a run's folder: the line's steps in order, and the folders of their artifacts."""
+WHOLE = ("items", "evaluate-base", "train", "evaluate-adapted")
+"""What a whole run is for; it builds these and what they need."""
 _GENERAL = SynthesizeConfig(generator="general_task")
 
 
@@ -57,6 +60,7 @@ class Line:
         rehash: bool = False,
         scratch: Path | None = None,
         keys: Keys | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
         """Plan a recipe's steps; nothing is built yet.
 
@@ -68,6 +72,7 @@ class Line:
             scratch: pictures and hashes go there and not into the run folder, which then stays untouched:
                 for plans that are only looked at.
             keys: where the API keys of models on servers are read; None has none.
+            accounts: what servers have taken in this command; None begins anew.
 
         Raises:
             DataError: a file that the recipe names cannot be used. EngineError: a model cannot.
@@ -78,7 +83,9 @@ class Line:
         self.store = ImageStore(scratch or self.root)
         self.cache = (scratch or self.root) / "hashes"
         self.rehash = rehash
-        engines = Engines(self.store, self.cache, substitute=substitute, keys=keys)
+        engines = Engines(
+            self.store, self.cache, substitute=substitute, keys=keys, accounts=accounts or Accounts()
+        )
         self.place = Place(self.root, self.store, engines, progress or Silent())
         self._benchmarks: tuple[Benchmark, ...] | None = None
         self.steps: dict[str, Step] = {}
@@ -88,7 +95,8 @@ class Line:
     def _plan(self) -> None:
         recipe, place = self.recipe, self.place
         scored_on_own = not recipe.evaluate.benchmarks
-        start = Model.named(recipe.train.model, self.base)
+        start = Model.named(recipe.train.model, self.base, "train.model")
+        start.require_folder("train.model")
         own = {
             "ingest": ingest_step(
                 self.ingest_config(), place, self.base, needed=scored_on_own, rehash=self.rehash
@@ -98,6 +106,7 @@ class Line:
         writer = self._writes = self._writer()
         judge = self.judge()
         general = self._general(judge)
+        mixed_in: Step | None = None
         if recipe.synthesize.generator != _GENERAL.generator:
             config = recipe.synthesize
             own["synthesize"] = synthesis_step("synthesize", own["ingest"], "pairs", writer, config, place)
@@ -108,11 +117,12 @@ class Line:
             own["curate"] = curation_step(
                 "curate", own["synthesize"], (own["ingest"], "pairs"), judge, recipe.curate, place
             )
+            mixed_in = own["curate"] if recipe.compose.has_synthetic else None
         if not scored_on_own:
             own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
         else:
             own["items"] = self._held_out_items(own, judge)
-        own["compose"] = composition_step(own["ingest"], own.get("curate"), general, recipe.compose, place)
+        own["compose"] = composition_step(own["ingest"], mixed_in, general, recipe.compose, place)
         asked = recipe.evaluate, recipe.synthesize.execution, place
         own["evaluate-base"] = evaluation_step("base", own["items"], start, *asked)
         if recipe.compose.mixture == "two_stage":
@@ -141,9 +151,9 @@ class Line:
         if not config.needs_engine:
             return None
         if config.model == "base":
-            return Model.named(recipe.train.model, self.base)
+            return Model.named(recipe.train.model, self.base, "train.model")
         if config.model != "tuned":
-            return Model.named(config.model, self.base)
+            return Model.named(config.model, self.base, "synthesize.model")
         if config.generator != "synthesizer" or config.synthesizer.mode != "continue":
             name = config.generator if config.generator != "synthesizer" else "a prompted synthesizer"
             raise RecipeError(
@@ -162,7 +172,7 @@ class Line:
             "tune-synthesizer",
             self.steps["tuning-data"],
             tuning.train,
-            Model.named(tuning.model, self.base),
+            Model.named(tuning.model, self.base, "synthesizer.model"),
             self.place,
         )
         return Model(step=self.steps["tune-synthesizer"])
@@ -190,7 +200,9 @@ class Line:
         config = self.recipe.curate
         if not config.needs_judge:
             return None
-        return Model.named(self.recipe.train.model if config.judge == "base" else config.judge, self.base)
+        if config.judge == "base":
+            return Model.named(self.recipe.train.model, self.base, "train.model")
+        return Model.named(config.judge, self.base, "curate.judge")
 
     def _general(self, judge: Model | None) -> tuple[Step, Step] | None:
         """Plan the general tasks, where the mixture uses any: seed examples through the same filter."""
@@ -253,7 +265,7 @@ class Line:
     # --- building --------------------------------------------------------------------------------
 
     def build(self, names: Sequence[str] | None = None, *, aside: bool = False) -> dict[str, Path]:
-        """Build the named steps (all, where None) and what they need; return their folders.
+        """Build the named steps (where None, those of a whole run) and what they need; return their folders.
 
         Args:
             aside: the run folder goes on to show another recipe's line; for controls.
@@ -263,29 +275,42 @@ class Line:
         """
         missing = sorted(set(names or ()) - self.steps.keys())
         if missing:
+            remedy = ""
+            if missing[0] == "tune-synthesizer":
+                remedy = (
+                    " A synthesizer is tuned where the recipe has a `synthesizer` part and synthesize.model "
+                    "is `tuned`."
+                )
             raise RecipeError(
-                f"This recipe has no step {missing[0]}; it has {', '.join(self.steps)}. A synthesizer is "
-                "tuned where the recipe has a `synthesizer` part and synthesize.model is `tuned`."
+                f"This recipe has no step {missing[0]}; it has {', '.join(self.steps)}.{remedy}"
             )
         self.root.mkdir(parents=True, exist_ok=True)
         if not aside:
             write_text(self.root / "recipe.yaml", recipe_text(self.recipe))
-        wanted = set(names or self.steps)
-        homes = {}
-        for name, step in self.steps.items():
-            if name not in wanted and not any(_needs(self.steps[each], step) for each in wanted):
-                continue
-            reused = artifacts.finished(step, self.root) is not None
-            homes[name] = build(step, self.root)
-            self.place.progress.end(name, reused=reused)
-        if not aside:
             places = {name: artifacts.home_of(step, self.root) for name, step in self.steps.items()}
             shown: list[JSON] = [
                 {"step": name, "folder": home.relative_to(self.root).as_posix()}
                 for name, home in places.items()
             ]
             write_json(self.root / LINE, shown)
+        wanted = self.needed(names)
+        homes = {}
+        for name, step in self.steps.items():
+            if name not in wanted:
+                continue
+            reused = artifacts.finished(step, self.root) is not None
+            homes[name] = build(step, self.root)
+            self.place.progress.end(name, reused=reused)
         return homes
+
+    def needed(self, names: Sequence[str] | None = None) -> set[str]:
+        """Return the named steps (where None, those of a whole run) and all that they need."""
+        chosen = [self.steps[name] for name in names or WHOLE if name in self.steps]
+        return {
+            name
+            for name, step in self.steps.items()
+            if any(step is each or _needs(each, step) for each in chosen)
+        }
 
     def fingerprints(self) -> set[str]:
         """Return the fingerprint of every step, inputs included."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from acclimate import artifacts
 from acclimate.engines.checkpoint import require_checkpoint
-from acclimate.engines.open import EngineExecution, EngineSpec
 from acclimate.engines.protocol import Engine
+from acclimate.engines.spec import EngineExecution, EngineSpec
 from acclimate.evaluate.load import load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig, primary_by_benchmark
 from acclimate.files import ImageStore, read_json, read_records, write_json

@@ -16,7 +16,7 @@ from acclimate.artifacts import Outcome, Step, Workspace
 from acclimate.compose import stage as compose_room
 from acclimate.compose.general import GeneralData
 from acclimate.curate import stage as curate_room
-from acclimate.engines.open import EngineExecution
+from acclimate.engines.spec import EngineExecution
 from acclimate.errors import BenchmarkError, DataError
 from acclimate.evaluate import heldout
 from acclimate.evaluate import stage as evaluate_room
@@ -28,15 +28,13 @@ from acclimate.files import (
     JSON,
     ImageStore,
     blank_png,
-    cached_sha256,
     read_json,
     read_records,
-    sha256_file,
     write_json,
     write_records,
 )
 from acclimate.ingest import stage as ingest_room
-from acclimate.ingest.seeds import SeedConfig, read_seeds
+from acclimate.ingest.seeds import SeedConfig, read_seeds, seeds_identity
 from acclimate.recipe import SynthesizerTuning, identity
 from acclimate.records import (
     Conversation,
@@ -106,26 +104,10 @@ def examples_step(name: str, config: SeedConfig, place: Place, base: Path, *, ke
         write_records(space.out / "rejections.parquet", rejections, Rejection)
         return counted(len(examples) + len(rejections), len(examples), rejections)
 
-    source = base / config.source
-    if not source.is_file():
-        raise DataError(f"The seed data {source} does not exist; check {key}.source.")
-    images = base / config.image_root if config.image_root else source.parent
-    facts: dict[str, JSON] = {
-        "source": sha256_file(source),
-        "images": _folder_digest(images, place.engines.cache, rehash=rehash),
-        "limit": config.limit,
-    }
+    if not (base / config.source).is_file():
+        raise DataError(f"The seed data {base / config.source} does not exist; check {key}.source.")
+    facts = seeds_identity(config, base=base, cache_dir=place.engines.cache, rehash=rehash)
     return Step(name, ingest_room.VERSION, facts, {}, run)
-
-
-def _folder_digest(folder: Path, cache: Path, *, rehash: bool) -> str:
-    """Return a hash of the pictures under a folder, names and bytes."""
-    digest = hashlib.sha256()
-    suffixes = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode("utf-8", "surrogateescape"))
-        digest.update(cached_sha256(path, cache, rehash=rehash).encode())
-    return digest.hexdigest()
 
 
 def tuning_data_step(
@@ -133,13 +115,14 @@ def tuning_data_step(
 ) -> Step:
     """Return the step that turns seed examples into the conversations a synthesizer is tuned on.
 
-    Examples that are kept out of it are written to `validation.parquet`.
+    Examples kept out of it are written to `validation.parquet`, with all others about their pictures.
     """
     asked = config.synthesizer
 
     def run(space: Workspace) -> Outcome:
         rows = list(read_records(space.inputs["examples"] / "examples.parquet", SeedExample))
-        kept_out = {each.id for each in rows if tuning.is_kept_out(each.id)}
+        hidden = {each.image.sha256 for each in rows if tuning.is_kept_out(each.id)}
+        kept_out = {each.id for each in rows if each.image.sha256 in hidden}
         conversations = synthesize_room.tuning_conversations(
             (each for each in rows if each.id not in kept_out),
             blank_rate=tuning.blank_images,
@@ -208,6 +191,7 @@ def training_step(
         facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}
         return replace(done, facts=facts, run=how(config.execution))
 
+    start.require_folder("synthesizer.model" if name == "tune-synthesizer" else "train.model")
     inputs, engines = place.needs(start)
     facts = identity(config, "model", "save_every", "check_reload")
     if stage is not None:
@@ -225,7 +209,7 @@ def synthesis_step(
 ) -> Step:
     """Return the step that writes tasks for pairs, or for seed examples.
 
-    Its inputs are replies: tasks and rejections together, since one reply may give several.
+    Its inputs are replies where a model is asked, else pairs; one may give several tasks.
 
     Args:
         data: the step that wrote them. model: None where the method asks none.
@@ -235,11 +219,14 @@ def synthesis_step(
         units = read_units(space.inputs["pairs"], part)
         engine, log = place.open(model, config.execution) if model is not None else (None, None)
         outcomes = synthesize_room.synthesize(units, engine, config, log=log)
-        total = len(units) * (config.samples_per_pair if config.needs_engine else 1)
+        is_one_each = config.generator in ("synthesizer", "general_task")
+        total = len(units) * config.samples_per_pair if is_one_each else None
         triplets, rejections = sorted_out(place.tracked(name, outcomes, total), Triplet)
         write_records(space.out / "triplets.parquet", triplets, Triplet)
         write_records(space.out / "rejections.parquet", rejections, Rejection)
-        done = counted(len(triplets) + len(rejections), len(triplets), rejections)
+        told = {each.reply_id if config.needs_engine else each.pair_id for each in triplets}
+        told |= {each.id.split("#")[0] for each in rejections}
+        done = counted(len(told), len(triplets), rejections)
         return replace(done, run=how(config.execution) if engine is not None else {})
 
     inputs, engines = place.needs(model) if model is not None else ({}, {})
@@ -295,7 +282,7 @@ def curation_step(
     inputs, engines = place.needs(model) if model is not None else ({}, {})
     if config.needs_images:
         inputs["pairs"] = pairs_step
-    facts: dict[str, JSON] = {**identity(config, "judge"), "part": part}
+    facts: dict[str, JSON] = {**identity(config.decisive(), "judge"), "part": part}
     return Step(name, curate_room.VERSION, facts, {"triplets": triplets_step, **inputs}, run, engines)
 
 

@@ -12,8 +12,10 @@ from pydantic import BaseModel
 from acclimate import artifacts
 from acclimate.artifacts import Outcome, ReplyLog, Step
 from acclimate.engines.keys import Keys
-from acclimate.engines.open import EngineExecution, EngineSpec, engine_identity, open_engine, spec_of
+from acclimate.engines.open import engine_identity, open_engine
 from acclimate.engines.protocol import Engine
+from acclimate.engines.spec import EngineExecution, EngineSpec, spec_of
+from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError
 from acclimate.files import JSON, ImageStore
 from acclimate.records import Rejection
@@ -62,6 +64,8 @@ class Engines:
 
     keys: Keys | None = None
     """Where API keys are read; None has none."""
+    accounts: Accounts = field(default_factory=Accounts)
+    """What servers have taken."""
 
     def identity(self, spec: EngineSpec) -> str:
         """Return the digest of what decides the model's replies."""
@@ -77,7 +81,7 @@ class Engines:
         if key not in self.opened:
             self.opened.clear()
             gc.collect()
-            self.opened[key] = open_engine(spec, self.store, execution, self.cache, self.keys)
+            self.opened[key] = open_engine(spec, self.store, execution, self.cache, self.keys, self.accounts)
         return self.opened[key]
 
 
@@ -89,9 +93,19 @@ class Model:
     step: Step | None = None
 
     @classmethod
-    def named(cls, name: str | Mapping[str, Any], base: Path) -> "Model":
-        """Return what a recipe's value means; folders count from `base`."""
-        return cls(spec_of(name, base))
+    def named(cls, name: str | Mapping[str, Any], base: Path, key: str) -> "Model":
+        """Return what a recipe's value means.
+
+        Args:
+            base: what folders count from. key: where the recipe names it, for messages.
+
+        Raises:
+            RecipeError: it means no model.
+        """
+        try:
+            return cls(spec_of(name, base))
+        except RecipeError as error:
+            raise RecipeError(f"{key}: {error}") from None
 
     def at(self, root: Path) -> EngineSpec:
         """Return what engine the model is; its step must be finished."""
@@ -101,19 +115,21 @@ class Model:
             raise RecipeError("The recipe names no model here.")
         return self.spec
 
-    def folder(self, root: Path) -> Path:
-        """Return the checkpoint's folder, for training.
+    def require_folder(self, key: str) -> None:
+        """Refuse a model on a server, before anything is built.
 
         Raises:
-            RecipeError: the model stands on a server.
+            RecipeError: as said; `key` is where the recipe names it.
         """
-        spec = self.at(root)
-        if spec.engine != "transformers":
+        if self.spec is not None and self.spec.engine != "transformers":
             raise RecipeError(
-                f"The model {spec.model} stands on a server and cannot be trained; name a checkpoint's "
-                "folder."
+                f"{key}: the model {self.spec.model} stands on a server and cannot be trained; name a "
+                "checkpoint's folder."
             )
-        return Path(spec.model)
+
+    def folder(self, root: Path) -> Path:
+        """Return the checkpoint's folder, for training; its step must be finished."""
+        return Path(self.at(root).model)
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import gammaln
 
 LEVEL = 0.95
 BOOTSTRAP = "cluster_bootstrap"
@@ -153,6 +154,39 @@ def distinct_difference(first: Named, second: Named, known: Sequence[str], draws
     return Span(value, max(-1.0, low), min(1.0, high), len(first) + len(second), n_clusters, CENTRED)
 
 
+def rarefied_span(types: Named, known: Sequence[str], n: int, draws: Draws, *, key: str) -> Span:
+    """Return how many of the known types are expected among `n` of the tasks, over their number.
+
+    The same as counting them in a sample of `n`, without that sample's luck. Pictures are drawn for the
+    interval, moved to the value's place as in `distinct_span`: with rare types it is still too narrow (in a
+    simulation with the lab's types a 95 % interval held the truth 83 to 87 times in 100).
+
+    Source: rarefaction (Hurlbert 1971); the interval is our own rule.
+
+    Args:
+        types: at least one task. n: at least 1; all tasks where there are fewer.
+        known: the denominator. draws, key: as for `mean_span`.
+    """
+    table, statistic = _type_table(types, known), _rarefied(len(known), n)
+    value = _whole(table, statistic)
+    (drawn,) = _resampled([table], statistic, draws, key)
+    low, high = _percentiles(drawn - drawn.mean() + value)
+    return Span(value, max(0.0, low), min(1.0, high), len(types), len(table.names), CENTRED)
+
+
+def rarefied_difference(
+    first: Named, second: Named, known: Sequence[str], n: int, draws: Draws, *, key: str
+) -> Span:
+    """Return the first expected share of distinct types minus the second; as `rarefied_span`."""
+    tables, statistic = [_type_table(first, known), _type_table(second, known)], _rarefied(len(known), n)
+    value = _whole(tables[0], statistic) - _whole(tables[1], statistic)
+    drawn = _resampled(tables, statistic, draws, key)
+    difference = drawn[0] - drawn[1]
+    low, high = _percentiles(difference - difference.mean() + value)
+    n_clusters = len({name for table in tables for name in table.names})
+    return Span(value, max(-1.0, low), min(1.0, high), len(first) + len(second), n_clusters, CENTRED)
+
+
 def _needs_wilson(values: Valued) -> bool:
     return len({value for _, value in values}) == 1 or len({name for name, _ in values}) == 1
 
@@ -194,6 +228,24 @@ def _mean(sums: Array, counts: Array) -> Array:
 def _distinct(n_known: int) -> _Statistic:
     def statistic(sums: Array, _counts: Array) -> Array:
         shares: Array = (sums > 0).sum(axis=1) / float(n_known)
+        return shares
+
+    return statistic
+
+
+def _rarefied(n_known: int, n: int) -> _Statistic:
+    def statistic(sums: Array, counts: Array) -> Array:
+        total = np.asarray(counts, dtype=np.float64)[:, None]
+        size = np.minimum(float(n), total)
+        others = total - sums
+        log_missed = (
+            gammaln(others + 1)
+            - gammaln(np.maximum(others - size, 0) + 1)
+            - gammaln(total + 1)
+            + gammaln(total - size + 1)
+        )
+        seen = np.where(others < size, 1.0, 1.0 - np.exp(log_missed))
+        shares: Array = np.where(sums > 0, seen, 0.0).sum(axis=1) / float(n_known)
         return shares
 
     return statistic

@@ -17,7 +17,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from acclimate.artifacts import ReplyLog
 from acclimate.curate.intervals import Draws, Span
@@ -30,8 +30,8 @@ from acclimate.curate.quality_sheet import write_sheet
 from acclimate.curate.ratings import ASPECTS, ImageDomain, Rating, Response
 from acclimate.curate.stage import NO_JUDGE
 from acclimate.curate.tables import write_table
-from acclimate.engines.open import EngineExecution
 from acclimate.engines.protocol import Engine
+from acclimate.engines.spec import EngineExecution, require_model
 from acclimate.errors import DataError
 from acclimate.files import JSON, ImageStore, replacing, write_json, write_records, write_text
 from acclimate.records import ImageCaption, JudgedTriplet
@@ -46,7 +46,7 @@ _EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "i
 class QualityConfig(BaseModel):
     """How many tasks are rated, by whom, and what the rater sees."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     judge: str | dict[str, Any] = "base"
     """The rating model: a checkpoint's folder, `openai:NAME@URL` or a mapping (docs/engines.md); `base`: the
@@ -63,6 +63,11 @@ class QualityConfig(BaseModel):
     """Draws of the bootstrap."""
     seed: int = 0
     execution: EngineExecution = EngineExecution()
+
+    @field_validator("judge")
+    @classmethod
+    def _is_a_model(cls, judge: str | dict[str, Any]) -> str | dict[str, Any]:
+        return judge if judge in ("base", NO_JUDGE) else require_model(judge)
 
     @property
     def needs_judge(self) -> bool:
@@ -100,6 +105,7 @@ def write_quality(
     *,
     log: ReplyLog | None,
     store: ImageStore | None = None,
+    note: str = "",
 ) -> Quality:
     """Measure data sets of tasks and write everything about them under a folder.
 
@@ -110,6 +116,7 @@ def write_quality(
         engine: the judge; None rates nothing.
         log: replies found in it are not asked again.
         store: where pictures are read for people to see; None shows none.
+        note: a sentence that readers must see first.
 
     Raises:
         DataError: there is no task at all, a task's pair is not among the pairs, or a set has two tasks of
@@ -144,7 +151,7 @@ def write_quality(
         domains=domains,
         judge="" if engine is None else engine.identity.digest,
     )
-    _write_measures(folder, quality, engine, config)
+    _write_measures(folder, quality, engine, config, note)
     _write_for_people(folder, tasks_by_set, samples, pair_by_id, rating_by_id, config=config, store=store)
     return quality
 
@@ -247,9 +254,12 @@ def write_measures(folder: Path, sets: Sequence[SetQuality], comparisons: Sequen
     write_table(folder / "task_types.csv", ("data_set", "task_type", "tasks"), types)
 
 
-def _write_measures(folder: Path, quality: Quality, engine: Engine | None, config: QualityConfig) -> None:
+def _write_measures(
+    folder: Path, quality: Quality, engine: Engine | None, config: QualityConfig, note: str
+) -> None:
     about: dict[str, JSON] = {
         "version": VERSION,
+        "note": note,
         "config": config.model_dump(mode="json", exclude={"judge", "execution"}),
         "judge_name": "" if engine is None else engine.identity.name,
     }
@@ -280,7 +290,9 @@ def _write_measures(folder: Path, quality: Quality, engine: Engine | None, confi
     who = "Nobody rated these tasks; only their texts are measured."
     if engine is not None:
         who = f"Rated by the model `{engine.identity.name}` ({engine.identity.digest[:16]})."
-    page = quality_page(quality.sets, quality.comparisons, "Quality of synthetic tasks", [who])
+    page = quality_page(
+        quality.sets, quality.comparisons, "Quality of synthetic tasks", [note, who] if note else [who]
+    )
     write_text(folder / "quality.md", page)
 
 

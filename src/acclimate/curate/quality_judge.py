@@ -76,6 +76,15 @@ def rated(
         yield _rating(task_id, said)
 
 
+def planned(
+    tasks: Sequence[JudgedTriplet], pair_by_id: Mapping[str, ImageCaption], view: View
+) -> Iterator[ChoiceRequest]:
+    """Yield what the judge would be asked about tasks, without asking: for estimates of cost."""
+    for task in tasks:
+        for request, _ in _task_requests(task, pair_by_id[task.pair_id], view):
+            yield request
+
+
 def image_domains(
     pairs: Iterable[ImageCaption], engine: Engine, view: View, *, log: ReplyLog | None
 ) -> Iterator[ImageDomain]:

@@ -11,8 +11,8 @@ from acclimate.curate.consistency import CHOICES, SHORT_FORM, SLOTS, label, prob
 from acclimate.curate.long_form import LONG_FORM
 from acclimate.curate.self_consistency import SelfConsistency, answer_requests, shares
 from acclimate.engines.ask import ask, ask_choices
-from acclimate.engines.open import EngineExecution
 from acclimate.engines.protocol import ChoiceRequest, Engine, Message, Request
+from acclimate.engines.spec import EngineExecution, require_model
 from acclimate.errors import DataError, UsageError
 from acclimate.records import ImageRef, JudgedTriplet, Label, Triplet
 
@@ -26,7 +26,7 @@ FORMS: Mapping[str, str] = {"short": SHORT_FORM, "long": LONG_FORM}
 class CurateConfig(BaseModel):
     """Who judges, how, and from which probability on a triplet counts as consistent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     judge: str | dict[str, Any] = "base"
     """The judging model: a checkpoint's folder, `openai:NAME@URL` or a mapping (docs/engines.md); `base`: the
@@ -43,6 +43,11 @@ class CurateConfig(BaseModel):
     margin: float = Field(default=0.0, ge=0.0, le=1.0)
     """Least lead of Yes over both other choices."""
     execution: EngineExecution = EngineExecution()
+
+    @field_validator("judge")
+    @classmethod
+    def _is_a_model(cls, judge: str | dict[str, Any]) -> str | dict[str, Any]:
+        return judge if judge in ("base", NO_JUDGE) else require_model(judge)
 
     @field_validator("prompt")
     @classmethod
@@ -64,6 +69,17 @@ class CurateConfig(BaseModel):
     def needs_judge(self) -> bool:
         """Whether the door needs an engine."""
         return self.judge != NO_JUDGE
+
+    def decisive(self) -> "CurateConfig":
+        """Return this config with what its method does not read at its default.
+
+        Two configs that differ only in such parts then have the same identity.
+        """
+        plain = CurateConfig()
+        idle = ["prompt"] if self.method == "self_consistency" else ["self_consistency"]
+        if not self.needs_judge:
+            idle = ["method", "prompt", "self_consistency", "threshold", "margin"]
+        return self.model_copy(update={name: getattr(plain, name) for name in idle})
 
     @property
     def needs_images(self) -> bool:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from acclimate.engines.open import EngineSpec
 from acclimate.engines.protocol import Reply, Request
+from acclimate.engines.spec import EngineSpec
 from acclimate.errors import EngineError
 
 Json: TypeAlias = dict[str, Any]

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from acclimate.engines.open import LogProbabilities, Prices
 from acclimate.engines.protocol import ChoiceRequest, Message, Request
+from acclimate.engines.spec import LogProbabilities, Prices
 from acclimate.records import ImageRef
 
 _TOKENS_OF_A_TURN = 4

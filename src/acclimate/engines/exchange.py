@@ -21,8 +21,8 @@ import openai
 from pydantic import SecretStr
 
 from acclimate.engines import chat_wire as wire
-from acclimate.engines.open import EngineSpec, ServerExecution
 from acclimate.engines.patience import retry_after_s, wait_s
+from acclimate.engines.spec import EngineSpec, ServerExecution
 from acclimate.engines.spending import Reservation, Spending
 from acclimate.errors import EngineError
 

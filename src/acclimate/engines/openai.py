@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from acclimate.engines import chat_wire as wire
 from acclimate.engines.cost import most_prompt_tokens
 from acclimate.engines.exchange import Exchange
-from acclimate.engines.open import EngineSpec, ServerExecution
 from acclimate.engines.protocol import (
     ChoiceReply,
     ChoiceRequest,
@@ -25,6 +24,7 @@ from acclimate.engines.protocol import (
     TurnMarkers,
 )
 from acclimate.engines.served_template import ServedTemplate, harmless
+from acclimate.engines.spec import EngineSpec, ServerExecution
 from acclimate.engines.spending import Reservation, Spending, Usage
 from acclimate.errors import AcclimateError, EngineError
 from acclimate.files import ImageStore
@@ -56,6 +56,7 @@ class OpenAIEngine:
         execution: ServerExecution,
         key: SecretStr | None,
         template: ServedTemplate | None = None,
+        account: Spending | None = None,
     ) -> None:
         """Get ready; nothing is sent yet.
 
@@ -63,6 +64,7 @@ class OpenAIEngine:
             store: where requests' images are read.
             key: the API key, if the server wants one.
             template: the served model's own; None where it is not at hand.
+            account: what its requests are put to; None opens one of its own.
         """
         self._spec = spec
         self._store = store
@@ -70,7 +72,7 @@ class OpenAIEngine:
         self._execution = execution
         self._key = key
         self._template = template
-        self._spending = Spending(execution.prices, execution.budget, execution.budget_tokens)
+        self._spending = account or Spending(execution.prices, execution.budget, execution.budget_tokens)
 
     @property
     def identity(self) -> EngineIdentity:
@@ -88,7 +90,7 @@ class OpenAIEngine:
 
     @property
     def usage(self) -> Usage:
-        """What has been used since the engine was opened."""
+        """What has been used on the engine's account."""
         return self._spending.usage()
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Reply]:

@@ -4,12 +4,12 @@ import threading
 from dataclasses import dataclass
 
 from acclimate.engines.cost import money
-from acclimate.engines.open import Prices
+from acclimate.engines.spec import Prices, ServerExecution
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an engine has used since it was opened; replies found in the log cost nothing and do not count."""
+    """What was used on an account; replies found in the log cost nothing and do not count."""
 
     n_answers: int
     n_retries: int
@@ -136,3 +136,23 @@ class Spending:
 
 def _sum(a: Reservation, b: Reservation) -> Reservation:
     return Reservation(a.prompt + b.prompt, a.reply + b.reply)
+
+
+class Accounts:
+    """The accounts of one command: a model that is opened again goes on with its own."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._by_key: dict[tuple[str, str], Spending] = {}
+
+    def of(self, digest: str, execution: ServerExecution) -> Spending:
+        """Return the account of a served model under these prices and ceilings.
+
+        Args:
+            digest: of the engine's identity.
+        """
+        facts = execution.model_dump_json(include={"prices", "budget", "budget_tokens"})
+        if (digest, facts) not in self._by_key:
+            found = Spending(execution.prices, execution.budget, execution.budget_tokens)
+            self._by_key[digest, facts] = found
+        return self._by_key[digest, facts]

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from acclimate.engines.encode import Encoded, ImageInputs, collate_rows, encode, preprocess_image
 from acclimate.engines.families import family_of, load_model, load_processor
-from acclimate.engines.open import EngineExecution
 from acclimate.engines.protocol import (
     ChoiceReply,
     ChoiceRequest,
@@ -34,6 +33,7 @@ from acclimate.engines.protocol import (
 )
 from acclimate.engines.render import Rendered, markers, render, template_of
 from acclimate.engines.slots import SlotCache, use_grouped_attention
+from acclimate.engines.spec import EngineExecution
 from acclimate.errors import EngineError
 from acclimate.files import ImageStore
 from acclimate.records import ImageRef, Turn

@@ -4,6 +4,7 @@ A row is `{id?, image, caption, instruction, informative, precise}`. Images are 
 rows are rejected for the same reasons.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
@@ -12,8 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from acclimate.errors import DataError
-from acclimate.files import ImageMode, ImageStore
-from acclimate.ingest.images import check_images, image_folder, load_image
+from acclimate.files import JSON, ImageMode, ImageStore, cached_sha256
+from acclimate.ingest.images import check_images, image_folder, image_path, is_url, load_image
 from acclimate.ingest.pool import in_order
 from acclimate.ingest.readers import BrokenRow, RawRow, read_rows, row_id
 from acclimate.records import ImageRef, Rejection, SeedExample, content_id
@@ -60,6 +61,31 @@ def read_seeds(config: SeedConfig, *, store: ImageStore, base: Path) -> Iterator
     root = image_folder(source, config.image_root, base)
     check_images([value for row in rows if (value := _image_value(row))], root, source)
     return _outcomes(rows, config, root, store, source.name)
+
+
+def seeds_identity(
+    config: SeedConfig, *, base: Path, cache_dir: Path, rehash: bool = False
+) -> dict[str, JSON]:
+    """Return what decides the output of `read_seeds`: the rows and the pictures they name, in any order.
+
+    Args:
+        cache_dir: where hashes of image files are kept. rehash: read every image anew.
+
+    Raises:
+        DataError: as `read_seeds`.
+    """
+    source = base / config.source
+    root = image_folder(source, config.image_root, base)
+    parts = []
+    for row in islice(read_rows(source), config.limit):
+        digest, value = "", _image_value(row)
+        if value and "\0" not in value and not is_url(value):
+            path = image_path(value, root)
+            if path is not None and path.is_file():
+                digest = cached_sha256(path, cache_dir, rehash=rehash)
+        told = repr(row) if isinstance(row, BrokenRow) else json.dumps(row, sort_keys=True, default=repr)
+        parts.append(content_id(digest, told))
+    return {"source": source.name, "rows": content_id(*sorted(parts)), "n_rows": len(parts)}
 
 
 def _image_value(row: RawRow) -> str | None:

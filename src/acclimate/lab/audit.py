@@ -5,25 +5,30 @@ The audit sees finished artifacts and the scenes behind the images; no room sees
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from acclimate.files import read_records
 from acclimate.lab.language import TASK_TYPES
 from acclimate.lab.oracle import is_right, read
 from acclimate.lab.render import scene_from
-from acclimate.records import ImageCaption, JudgedTriplet
+from acclimate.records import ImageCaption, JudgedTriplet, Label
 from acclimate.report.inputs import Audit
 
 
-def synthesis_audit(homes: Mapping[str, Path], scenes_file: Path) -> dict[str, object]:
+def synthesis_audit(
+    homes: Mapping[str, Path], scenes_file: Path, *, keep: Collection[Label]
+) -> dict[str, object]:
     """Return what the oracle says of a run's synthetic tasks; shares are fractions, 0 to 1.
 
     `accuracy` counts a triplet as right when the oracle marks its *precise* answer right; a question that the
     oracle cannot read counts as wrong (`unreadable` is their share). `distinct_instructions` is the number of
     different instructions over triplets, `top_instruction` the share of the commonest one, `task_types` the
     paper's types among kept triplets, and `copied` the share whose precise answer stands word for word in
-    the caption.
+    the caption. Of a task with one answer that answer is taken.
+
+    Args:
+        keep: verdicts whose tasks are trained on.
     """
     scenes = {key: scene_from(text) for key, text in json.loads(scenes_file.read_text()).items()}
     pairs = {pair.id: pair for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
@@ -34,12 +39,13 @@ def synthesis_audit(homes: Mapping[str, Path], scenes_file: Path) -> dict[str, o
     for row in rows:
         pair = pairs[row.pair_id]
         scene = scenes[pair.image.sha256]
-        verdict = is_right(scene, row.instruction, row.precise)
+        answer = row.precise or row.informative
+        verdict = is_right(scene, row.instruction, answer)
         reading = read(scene, row.instruction)
         right.append(bool(verdict))
         kinds.append(reading.kind if reading else None)
-        copied += row.precise.lower() in pair.caption.lower()
-    kept = [row.label == "consistent" for row in rows]
+        copied += answer.lower() in pair.caption.lower()
+    kept = [row.label in keep for row in rows]
     n, n_kept = len(rows), sum(kept)
     instructions = Counter(row.instruction for row in rows)
     kept_types = Counter(TASK_TYPES[k] for k, keep in zip(kinds, kept, strict=True) if keep and k)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from acclimate.engines.keys import Keys
 from acclimate.files import read_records, write_text
 from acclimate.lab.audit import audit_table, synthesis_audit
 from acclimate.lab.render import write_once, write_world
@@ -100,6 +101,7 @@ def run_demo(
     control: bool = False,
     overrides: Sequence[str] = (),
     progress: Progress | None = None,
+    keys: Keys | None = None,
 ) -> dict[str, object]:
     """Run the whole line on the lab and return its numbers, fractions 0 to 1.
 
@@ -110,13 +112,16 @@ def run_demo(
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     recipe_path = write_demo(folder, domain=domain, seed=seed, sizes=sizes or Sizes())
-    line = Line(load_recipe(recipe_path, overrides), folder, progress=progress)
+    line = Line(load_recipe(recipe_path, overrides), folder, progress=progress, keys=keys)
     homes = line.build()
-    audit = synthesis_audit(homes, folder / "world" / "oracle" / "scenes.json")
-    summary = dict(line.report(homes, audits=[audit_table(audit)]))
+    audit = None
+    if "curate" in homes:
+        scenes = folder / "world" / "oracle" / "scenes.json"
+        audit = synthesis_audit(homes, scenes, keep=line.recipe.compose.keep)
+    summary = dict(line.report(homes, audits=[audit_table(audit)] if audit else []))
     result: dict[str, object] = {**summary, "synthesis": audit}
     if control:
-        result["control"] = _control(recipe_path, folder, homes, overrides, progress)
+        result["control"] = _control(recipe_path, folder, homes, overrides, progress, keys)
     return result
 
 
@@ -126,10 +131,11 @@ def _control(
     homes: Mapping[str, Path],
     overrides: Sequence[str],
     progress: Progress | None,
+    keys: Keys | None,
 ) -> dict[str, object]:
     """Train and score the control: same texts, pictures shuffled among pairs."""
     recipe = load_recipe(recipe_path, [*overrides, "compose.pictures=shuffled"])
-    line = Line(recipe, folder, progress=progress)
+    line = Line(recipe, folder, progress=progress, keys=keys)
     other = line.build(["evaluate-adapted"], aside=True)["evaluate-adapted"]
     items = list(read_records(homes["items"] / "items.parquet", Item))
     scores = [

@@ -10,8 +10,9 @@ from typing import Any
 
 from acclimate.curate.consistency import CHOICES, SHORT_FORM, prompt
 from acclimate.engines.ask import ask, ask_choices
-from acclimate.engines.open import EngineExecution, EngineSpec, open_engine
+from acclimate.engines.open import open_engine
 from acclimate.engines.protocol import ChoiceRequest, Engine, Message, Request, Sampling
+from acclimate.engines.spec import EngineExecution, EngineSpec
 from acclimate.files import ImageStore
 from acclimate.lab.documents import CAPTION_QUESTION, INFORMATIVE_HINT, judged, scene_of
 from acclimate.lab.draw import draw, png

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from acclimate.engines.open import EngineSpec, engine_identity
+from acclimate.engines.open import engine_identity
+from acclimate.engines.spec import EngineSpec
 from acclimate.errors import UsageError
 from acclimate.files import write_text
 from acclimate.ingest.guess import guess

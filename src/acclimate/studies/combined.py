@@ -10,7 +10,8 @@ import numpy as np
 
 from acclimate.curate.intervals import LEVEL, Draws, Span
 
-Standing: TypeAlias = Literal["supported", "refuted", "open", "not measured"]
+Standing: TypeAlias = Literal["supported", "refuted", "open", "no tasks", "not measured"]
+"""`no tasks`: one side has no task in any seed, so the difference says nothing about tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +26,25 @@ class Combined:
     by_seed: tuple[float, ...]
 
 
-def combined(spans: Sequence[Span]) -> Combined:
+def combined(spans: Sequence[Span], *, shared: bool = False) -> Combined:
     """Return the mean of the seeds' values; how they differ beyond chance is seen in `by_seed`.
 
-    The seeds are independent, so their distances to the ends of the intervals add up in squares. The interval
-    says what other pictures would do, and not what other seeds would. Source: MOVER (Zou and Donner 2008).
+    The interval says what other pictures would do, and not what other seeds would. With pictures of their
+    own the seeds are independent, and their distances to the ends of the intervals add up in squares; with
+    shared ones the mean distance is taken, which is right where seeds err together and else too wide.
+    Source: MOVER (Zou and Donner 2008); the second is our own, cautious rule.
 
     Args:
         spans: one per seed, at least one.
+        shared: the seeds are measured on the same pictures.
     """
     n = len(spans)
     value = math.fsum(span.value for span in spans) / n
-    below = math.sqrt(math.fsum((span.value - span.low) ** 2 for span in spans)) / n
-    above = math.sqrt(math.fsum((span.high - span.value) ** 2 for span in spans)) / n
+    down, up = [span.value - span.low for span in spans], [span.high - span.value for span in spans]
+    below, above = (
+        math.fsum(each) / n if shared else math.sqrt(math.fsum(one**2 for one in each)) / n
+        for each in (down, up)
+    )
     return Combined(
         value,
         value - below,
@@ -50,8 +57,8 @@ def combined(spans: Sequence[Span]) -> Combined:
 def standing(found: Combined | None, *, at_least: float | None = None, sign: int = 1) -> Standing:
     """Return how a claim about a difference stands.
 
-    `supported` where the whole interval and every seed's value lie on the claimed side, `refuted` where the
-    whole interval lies on the other side, else `open`. Source: our own rule.
+    `supported` where the whole interval and every seed's value lie on the claimed side, `refuted` where all
+    of them lie on the other side, else `open`. Source: our own rule.
 
     Args:
         found: None where it was not measured.
@@ -62,14 +69,15 @@ def standing(found: Combined | None, *, at_least: float | None = None, sign: int
         return "not measured"
     bar, sign = (0.0, sign) if at_least is None else (at_least, 1)
     low, high = sorted((sign * (found.low - bar), sign * (found.high - bar)))
-    on_side = [sign * (value - bar) > 0 or (at_least is not None and value == bar) for value in found.by_seed]
-    if (low > 0 or (at_least is not None and low == 0)) and all(on_side):
+    leads = [sign * (value - bar) for value in found.by_seed]
+    is_reached = min(low, *leads) > 0 or (at_least is not None and min(low, *leads) == 0)
+    if is_reached:
         return "supported"
-    return "refuted" if high < 0 else "open"
+    return "refuted" if max(high, *leads) < 0 else "open"
 
 
 def error_cut(rows: Sequence[tuple[str, bool, bool]], draws: Draws, *, key: str) -> Span | None:
-    """Return which share of the errors a filter takes away: 1 - error of the kept / error of all.
+    """Return by which share a filter lowers the error rate: 1 - error rate of the kept / that of all.
 
     Args:
         rows: cluster, whether the task is right, and whether it is kept.

@@ -5,9 +5,10 @@ Table 6 is measured on seed examples kept out of tuning, Tables 7 and 8 on the r
 the recipe with a few values replaced, in one run folder per seed, so that arms share what they have in
 common, and a study that was interrupted goes on where it stopped.
 
-Diversity is counted over the first 200 tasks per seed, as many as the paper's people rated; it grows with the
-number of tasks. In Table 6 an example whose reply gives no readable task counts with level 1 and no type:
-else an arm that loses its hard tasks would gain. What is left out of that is `per readable task`.
+Diversity is the number of types expected among 200 tasks, as many as the paper's people rated; it grows with
+the number of tasks. In Table 6 an example without a task counts with level 1 and no type: else an arm that
+loses its hard tasks would gain. Tasks alone are `per task`; `per answerable task` leaves out those of which
+nothing right can be said (knowledge level 1), since a method that writes more of them has lower means.
 """
 
 import gc
@@ -17,15 +18,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from acclimate import artifacts
-from acclimate.curate.intervals import Draws, Span, mean_difference, mean_span
+from acclimate.curate.intervals import (
+    Draws,
+    Span,
+    mean_difference,
+    mean_span,
+    rarefied_difference,
+    rarefied_span,
+)
 from acclimate.curate.quality_measures import DIVERSITY, Sample, compared, spans
 from acclimate.curate.quality_rubrics import paper_scale, strict_scale
-from acclimate.curate.quality_sample import sampled
 from acclimate.curate.ratings import ASPECTS, Rating
 from acclimate.engines.keys import Keys
+from acclimate.engines.spending import Accounts
+from acclimate.errors import RecipeError
 from acclimate.files import JSON, read_records
 from acclimate.pipeline import Line
-from acclimate.recipe import Recipe
+from acclimate.recipe import Recipe, validated
 from acclimate.records import ImageCaption, JudgedTriplet, Triplet, content_id
 from acclimate.steps import read_pairs
 from acclimate.studies.combined import Combined, Standing, combined, error_cut, standing
@@ -53,6 +62,8 @@ PER_SET = 200
 """Tasks of which diversity is counted, per seed and data set."""
 VALIDATION = 0.1
 """Share of the seed examples kept out of tuning, as published."""
+PER_TASK, ANSWERABLE = "per task", "per answerable task"
+HAS_TASK, IS_ANSWERABLE = "examples with a task", "answerable tasks"
 _NOTHING = Span(0.0, 0.0, 0.0, 0, 0, "constant")
 """The diversity of no tasks."""
 _RIGHT = 4
@@ -62,14 +73,21 @@ Rater: TypeAlias = Callable[[Sequence[JudgedTriplet], Mapping[str, ImageCaption]
 """From tasks and their pairs by id to ratings by task id."""
 _Value: TypeAlias = str | bool | float | int | Mapping[str, Any]
 
+_INPUTS = "synthesize.synthesizer.inputs"
 _TUNED: Mapping[str, Mapping[str, _Value]] = {
-    NONE: {"synthesize.model": "base", "synthesize.synthesizer.mode": "prompted"},
-    IMAGE: {"synthesize.synthesizer.inputs": "image_only", "synthesizer.blank_images": 0.0},
-    CAPTION: {"synthesize.synthesizer.inputs": "caption_only", "synthesizer.blank_images": 0.0},
-    BOTH: {"synthesizer.blank_images": 0.0},
-    BLANKED: {"synthesizer.blank_images": 0.1},
+    NONE: {
+        _INPUTS: "image_and_caption",
+        "synthesize.synthesizer.mode": "prompted",
+        "synthesize.synthesizer.grammar": "strict",
+        "synthesize.synthesizer.second_question": "written",
+    },
+    IMAGE: {_INPUTS: "image_only", "synthesizer.blank_images": 0.0},
+    CAPTION: {_INPUTS: "caption_only", "synthesizer.blank_images": 0.0},
+    BOTH: {_INPUTS: "image_and_caption", "synthesizer.blank_images": 0.0},
+    BLANKED: {_INPUTS: "image_and_caption", "synthesizer.blank_images": 0.1},
 }
-"""What each column of Table 6 replaces in the recipe."""
+"""What each column of Table 6 replaces in the recipe; the first one also asks the checkpoint that the others
+are tuned from."""
 N_TUNED = len(_TUNED) - 1
 
 
@@ -90,6 +108,10 @@ class Setting:
     """Pairs per data set whose tasks are rated, the same ones in every arm; None rates all."""
     keys: Keys | None = None
     """Where the API keys of models on servers are read."""
+    accounts: Accounts = field(default_factory=Accounts)
+    """What servers have taken so far; shared by all seeds of a study."""
+    shares_pairs: bool = False
+    """Whether all seeds have the same pairs."""
 
 
 Prepare: TypeAlias = Callable[[int], Setting]
@@ -119,6 +141,7 @@ class Seed:
     """All tasks of the last column of Table 6 on the recipe's pairs, with the filter's labels."""
     table_8: Mapping[str, DataSet]
     keep: tuple[str, ...]
+    shares_pairs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,32 +215,69 @@ def _line(setting: Setting, values: Mapping[str, _Value], progress: Progress | N
         for part in parents:
             level = level[part]
         level[last] = value
-    return Line(Recipe.model_validate(data), setting.base, progress=progress, keys=setting.keys)
+    return Line(
+        validated(data, "the study's recipe"),
+        setting.base,
+        progress=progress,
+        keys=setting.keys,
+        accounts=setting.accounts,
+    )
 
 
 def gather(setting: Setting, progress: Progress | None = None) -> Seed:
-    """Build every arm of one seed, or what is missing of it, and rate its tasks."""
+    """Build every arm of one seed, or what is missing of it, and rate its tasks.
+
+    Raises:
+        RecipeError: the recipe cannot have one of the arms, or keeps no example out.
+    """
+    others = _other_methods(setting)
+    for values in others.values():
+        _line(setting, values, None)  # what cannot be done is said before hours of tuning
+    lines = {column: _line(setting, _column(setting, column), progress) for column in TABLE_6_COLUMNS}
     table_6 = {}
-    for column in TABLE_6_COLUMNS:
-        line = _line(setting, _TUNED[column], progress)
+    for column, line in lines.items():
         name = line.plan_validation()
+        data = artifacts.build(line.steps["tuning-data"], line.root)
+        examples = read_pairs(data, "validation")
+        if not examples:
+            raise RecipeError(
+                "No seed example is kept out of tuning for Table 6: there are too few. Bring more, raise "
+                "synthesizer.validation, or take a larger --limit."
+            )
         home = line.build([name], aside=True)[name]
-        examples = read_pairs(artifacts.home_of(line.steps["tuning-data"], line.root), "validation")
-        table_6[column] = _rated(setting, _unjudged(home), examples)
         _forget(line)
-    line = _line(setting, _TUNED[BLANKED], progress)
+        table_6[column] = _rated(setting, _unjudged(home), examples)
+    line = lines[BLANKED]
     homes = line.build(["curate"], aside=True)
     pairs = read_pairs(homes["ingest"], "pairs")
     judged = list(read_records(homes["curate"] / "judged.parquet", JudgedTriplet))
-    whole = _rated(setting, judged, pairs)
     keep = line.recipe.compose.keep
     _forget(line)
+    whole = _rated(setting, judged, pairs)
     kept = replace(whole, tasks=tuple(task for task in whole.tasks if task.label in keep))
-    table_8 = {SYNTHESIZER: kept, RULES: _written(setting, {"generator": "rules"}, pairs, progress)}
+    table_8 = {SYNTHESIZER: kept}
+    for column, values in others.items():
+        table_8[column] = _written(setting, values, pairs, progress)
+    return Seed(table_6, whole, table_8, keep, setting.shares_pairs)
+
+
+def _column(setting: Setting, column: str) -> Mapping[str, _Value]:
+    """Return what a column of Table 6 replaces in the recipe."""
+    values = dict(_TUNED[column])
+    if column == NONE and setting.recipe.synthesizer is not None:
+        values["synthesize.model"] = setting.recipe.synthesizer.model
+    return values
+
+
+def _other_methods(setting: Setting) -> dict[str, dict[str, _Value]]:
+    """Return what the other columns of Table 8 replace in the recipe."""
+    one: dict[str, _Value] = {"synthesize.samples_per_pair": 1}
+    found = {RULES: {**one, "synthesize.generator": "rules"}}
     if setting.teacher is not None:
-        values = {"generator": "text_teacher", "model": setting.teacher, **setting.teacher_values}
-        table_8[TEXT_TEACHER] = _written(setting, values, pairs, progress)
-    return Seed(table_6, whole, table_8, keep)
+        own = {f"synthesize.{key}": value for key, value in setting.teacher_values.items()}
+        model = {"synthesize.generator": "text_teacher", "synthesize.model": setting.teacher}
+        found[TEXT_TEACHER] = {**one, **model, **own}
+    return found
 
 
 def _forget(line: Line) -> None:
@@ -227,10 +287,10 @@ def _forget(line: Line) -> None:
 
 
 def _written(
-    setting: Setting, values: Mapping[str, Any], pairs: Sequence[ImageCaption], progress: Progress | None
+    setting: Setting, values: Mapping[str, _Value], pairs: Sequence[ImageCaption], progress: Progress | None
 ) -> DataSet:
     """Return what another method writes for the same pairs."""
-    line = _line(setting, {f"synthesize.{key}": value for key, value in values.items()}, progress)
+    line = _line(setting, values, progress)
     home = line.build(["synthesize"], aside=True)["synthesize"]
     _forget(line)
     return _rated(setting, _unjudged(home), pairs)
@@ -263,28 +323,37 @@ def summed_up(seeds: tuple[int, ...], found: Sequence[Seed], draws: Draws) -> St
     """Return the tables and claims of finished seeds."""
     cells: dict[Table, dict[str, dict[str, Combined]]] = {"6": {}, "7": {}, "8": {}}
     counts: dict[str, tuple[int, ...]] = {}
+    shared = found[0].shares_pairs
     for column in TABLE_6_COLUMNS:
         sets = [seed.table_6[column] for seed in found]
-        cells["6"][column] = _levels([_with_lost(each) for each in sets], draws)
-        alone = _levels(sets, draws)
-        cells["6"][column] |= {f"{m} per readable task": alone[m] for m in alone if m in ASPECTS}
-        readable = [mean_span(_has_task(each), (0.0, 1.0), draws, key="readable") for each in sets]
-        cells["6"][column]["readable"] = combined(readable)
+        row = _together([_levels(_with_lost(each), draws) for each in sets], shared)
+        row |= _together([_per_task(each, draws) for each in sets], shared)
+        row |= _together([_has_task(each, draws) for each in sets], shared)
+        cells["6"][column] = row
         counts[f"6 {column}"] = tuple(len(each.tasks) for each in sets)
     for column in (ALL, KEPT):
-        cells["7"][column] = _shares(found, column, draws)
+        cells["7"][column] = _together([_shares(seed, column, draws) for seed in found], shared)
         counts[f"7 {column}"] = tuple(len(_values(seed, "precise", kept=column == KEPT)) for seed in found)
     for column in found[0].table_8:
         sets = [seed.table_8[column] for seed in found]
-        cells["8"][column] = _levels(sets, draws)
+        row = _together([_levels(each, draws) for each in sets], shared)
+        own = _together([_per_task(each, draws) for each in sets], shared)
+        cells["8"][column] = row | {name: own[name] for name in own if not name.endswith(PER_TASK)}
         counts[f"8 {column}"] = tuple(len(each.tasks) for each in sets)
     claims = tuple(_judged(claim, found, draws) for claim in CLAIMS)
     return Study(seeds, cells, claims, counts)
 
 
-def _has_task(data: DataSet) -> list[tuple[str, float]]:
+def _together(by_seed: Sequence[Mapping[str, Span]], shared: bool) -> dict[str, Combined]:  # noqa: FBT001
+    """Return the measures that every seed has."""
+    names = [name for name in by_seed[0] if all(name in each for each in by_seed)]
+    return {name: combined([each[name] for each in by_seed], shared=shared) for name in names}
+
+
+def _has_task(data: DataSet, draws: Draws) -> dict[str, Span]:
     having = {task.pair_id for task in data.tasks}
-    return [(name, float(name in having)) for name in data.asked]
+    values = [(name, float(name in having)) for name in data.asked]
+    return {HAS_TASK: mean_span(values, (0.0, 1.0), draws, key=HAS_TASK)}
 
 
 def _with_lost(data: DataSet) -> DataSet:
@@ -297,25 +366,35 @@ def _with_lost(data: DataSet) -> DataSet:
     return DataSet((*data.tasks, *tasks), {**data.rating_by_id, **ratings}, data.asked)
 
 
-def _samples(data: DataSet, name: str) -> tuple[Sample, Sample]:
-    """Return the tasks of which diversity is counted, and all of them."""
-    few = sampled({name: data.tasks}, PER_SET, 0)[name]
-    return Sample(name, few, data.rating_by_id), Sample(name, data.tasks, data.rating_by_id)
+def _sample(data: DataSet) -> Sample:
+    return Sample("", data.tasks, data.rating_by_id)
 
 
-def _levels(sets: Sequence[DataSet], draws: Draws) -> dict[str, Combined]:
-    """Return the measures of Tables 6 and 8 that every seed has."""
-    by_seed = []
-    for data in sets:
-        few, whole = _samples(data, "set")
-        counted = {name: _NOTHING for name in DIVERSITY} | spans(few, draws)
-        by_seed.append(spans(whole, draws) | {name: counted[name] for name in DIVERSITY})
-    wanted = (*MEASURES, "diversity_20")
-    return {
-        measure: combined([each[measure] for each in by_seed])
-        for measure in wanted
-        if all(measure in each for each in by_seed)
-    }
+def _levels(data: DataSet, draws: Draws) -> dict[str, Span]:
+    """Return the measures of Tables 6 and 8 that the data set has."""
+    sample = _sample(data)
+    types = sample.types()
+    found = {name: _NOTHING for name in DIVERSITY}
+    if types:
+        found = {
+            name: rarefied_span(types, known, PER_SET, draws, key=name) for name, known in DIVERSITY.items()
+        }
+    means = spans(sample, draws)
+    return found | {name: means[name] for name in MEASURES if name in means and name not in DIVERSITY}
+
+
+def _per_task(data: DataSet, draws: Draws) -> dict[str, Span]:
+    """Return the levels of tasks alone, and of those of which something right can be said."""
+    known = {each.task_id for each in data.rating_by_id.values() if (each.knowledge or 0) > 1}
+    few = replace(data, tasks=tuple(task for task in data.tasks if task.id in known))
+    found: dict[str, Span] = {}
+    for what, chosen in ((PER_TASK, data), (ANSWERABLE, few)):
+        means = spans(_sample(chosen), draws)
+        found |= {f"{name} {what}": means[name] for name in MEASURES if name in ASPECTS and name in means}
+    share = [(task.pair_id, float(task.id in known)) for task in data.tasks]
+    if share:
+        found[IS_ANSWERABLE] = mean_span(share, (0.0, 1.0), draws, key=IS_ANSWERABLE)
+    return found
 
 
 def _values(seed: Seed, measure: str, *, kept: bool) -> list[tuple[str, float]]:
@@ -333,46 +412,58 @@ def _values(seed: Seed, measure: str, *, kept: bool) -> list[tuple[str, float]]:
     return found
 
 
-def _shares(found: Sequence[Seed], column: str, draws: Draws) -> dict[str, Combined]:
-    cells = {}
-    for measure in SHARES:
-        values = [_values(seed, measure, kept=column == KEPT) for seed in found]
-        if all(values):
-            cells[measure] = combined([mean_span(each, (0.0, 1.0), draws, key=measure) for each in values])
-    return cells
+def _shares(seed: Seed, column: str, draws: Draws) -> dict[str, Span]:
+    values = {measure: _values(seed, measure, kept=column == KEPT) for measure in SHARES}
+    return {
+        measure: mean_span(each, (0.0, 1.0), draws, key=measure) for measure, each in values.items() if each
+    }
 
 
 def _judged(claim: Claim, found: Sequence[Seed], draws: Draws) -> Judged:
     per_seed = [_difference(claim, seed, draws) for seed in found]
     known = [each for each in per_seed if each is not None]
-    result = combined(known) if len(known) == len(per_seed) else None
-    return Judged(claim, result, standing(result, at_least=claim.at_least, sign=claim.sign))
+    shared = found[0].shares_pairs
+    result = combined(known, shared=shared) if len(known) == len(per_seed) else None
+    stands = standing(result, at_least=claim.at_least, sign=claim.sign)
+    is_empty = claim.table != "7" and any(
+        all(name in _arms(claim, seed) and not _arms(claim, seed)[name].tasks for seed in found)
+        for name in (claim.first, claim.second)
+    )
+    return Judged(claim, result, "no tasks" if is_empty and stands != "not measured" else stands)
+
+
+def _arms(claim: Claim, seed: Seed) -> Mapping[str, DataSet]:
+    return seed.table_6 if claim.table == "6" else seed.table_8
 
 
 def _difference(claim: Claim, seed: Seed, draws: Draws) -> Span | None:
     """Return the claim's difference in one seed, or None where it cannot be measured."""
     if claim.table == "7":
-        if claim.at_least is not None:
-            return error_cut(_errors(seed), draws, key=claim.measure)
-        first = _values(seed, claim.measure, kept=True)
-        second = _values(seed, claim.measure, kept=False)
-        if not first or not second:
-            return None
-        return mean_difference(first, second, (0.0, 1.0), draws, key=claim.measure)
-    arms = seed.table_6 if claim.table == "6" else seed.table_8
+        return _of_the_filter(claim, seed, draws)
+    arms = _arms(claim, seed)
     if claim.first not in arms or claim.second not in arms:
         return None
     both = [arms[claim.first], arms[claim.second]]
     if claim.table == "6":
         both = [_with_lost(each) for each in both]
-    picked = 0 if claim.measure in DIVERSITY else 1
-    one, other = (_samples(each, name)[picked] for each, name in zip(both, ("1", "2"), strict=True))
-    if claim.measure in DIVERSITY and not (one.types() and other.types()):
-        own, others = (spans(each, draws).get(claim.measure, _NOTHING) for each in (one, other))
-        return replace(
-            own, value=own.value - others.value, low=own.low - others.high, high=own.high - others.low
-        )
-    return next((each.span for each in compared(one, other, draws) if each.measure == claim.measure), None)
+    one, other = map(_sample, both)
+    if claim.measure not in DIVERSITY:
+        found = compared(one, other, draws)
+        return next((each.span for each in found if each.measure == claim.measure), None)
+    if one.types() and other.types():
+        known = DIVERSITY[claim.measure]
+        return rarefied_difference(one.types(), other.types(), known, PER_SET, draws, key=claim.measure)
+    own, its = (_levels(each, draws)[claim.measure] for each in both)
+    return replace(own, value=own.value - its.value, low=own.low - its.high, high=own.high - its.low)
+
+
+def _of_the_filter(claim: Claim, seed: Seed, draws: Draws) -> Span | None:
+    if claim.at_least is not None:
+        return error_cut(_errors(seed), draws, key=claim.measure)
+    first, second = (_values(seed, claim.measure, kept=kept) for kept in (True, False))
+    if not first or not second:
+        return None
+    return mean_difference(first, second, (0.0, 1.0), draws, key=claim.measure)
 
 
 def _errors(seed: Seed) -> list[tuple[str, bool, bool]]:

@@ -9,9 +9,10 @@ from acclimate.curate.quality import QualityConfig
 from acclimate.curate.quality_judge import View, rated
 from acclimate.curate.ratings import Rating
 from acclimate.engines.keys import Keys
+from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError
 from acclimate.pipeline import Line
-from acclimate.recipe import Recipe
+from acclimate.recipe import Recipe, validated
 from acclimate.records import ImageCaption, JudgedTriplet
 from acclimate.studies.synthesis import VALIDATION, Setting
 from acclimate.workplace import Model, Place, Progress
@@ -45,6 +46,7 @@ def prepare(
     teacher: str | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     keys: Keys | None = None,
+    accounts: Accounts | None = None,
 ) -> Setting:
     """Return the setting of a user's recipe for one seed of tuning and synthesis.
 
@@ -68,8 +70,18 @@ def prepare(
     data["synthesizer"] |= {"seed": seed, "validation": recipe.synthesizer.validation or VALIDATION}
     data["synthesizer"]["train"]["seed"] = seed
     data["synthesize"] |= {"seed": seed, "generator": "synthesizer", "model": "tuned"}
-    own = Recipe.model_validate(data)
-    line = Line(own, base, progress=progress, keys=keys)
+    own = validated(data, "the study's recipe")
+    accounts = accounts or Accounts()
+    line = Line(own, base, progress=progress, keys=keys, accounts=accounts)
     name = recipe.train.model if recipe.quality.judge == "base" else recipe.quality.judge
-    judge = ByJudge(line.place, Model.named(name, base), recipe.quality)
-    return Setting(own, base, judge, teacher, per_set=recipe.quality.per_set, keys=keys)
+    judge = ByJudge(line.place, Model.named(name, base, "quality.judge"), recipe.quality)
+    return Setting(
+        own,
+        base,
+        judge,
+        teacher,
+        per_set=recipe.quality.per_set,
+        keys=keys,
+        accounts=accounts,
+        shares_pairs=True,
+    )

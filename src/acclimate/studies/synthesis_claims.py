@@ -79,7 +79,9 @@ class Claim:
     def sentence(self) -> str:
         """Return what is claimed."""
         if self.at_least is not None:
-            return f"Table {self.table}: the filter takes away at least {self.at_least:.0%} of the errors"
+            return (
+                f"Table 7: the filter cuts the error rate of precise answers by at least {self.at_least:.0%}"
+            )
         more = "more" if self.sign > 0 else "less"
         what = MEASURES.get(self.measure) or SHARES[self.measure]
         if self.table == "7":

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from acclimate.artifacts import ReplyLog
 from acclimate.engines.ask import ask
-from acclimate.engines.open import EngineExecution
 from acclimate.engines.protocol import Engine, Reply, Request, Sampling
+from acclimate.engines.spec import EngineExecution, require_model
 from acclimate.errors import DataError, EngineError
 from acclimate.records import Conversation, ImageCaption, ImageRef, Rejection, SeedExample, Triplet
 from acclimate.synthesize import (
@@ -49,7 +49,7 @@ class SynthesizeConfig(BaseModel):
     Each method has a part of its own, of which only the chosen one's is read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     generator: Generator = "synthesizer"
     """`synthesizer`: AdaMLLM's, tuned or prompted. For comparison: `rules` (no model), `text_teacher` (LLaVA,
@@ -72,6 +72,11 @@ class SynthesizeConfig(BaseModel):
     general_task: GeneralTaskConfig = GeneralTaskConfig()
     caption_only: CaptionOnlyConfig = CaptionOnlyConfig()
     execution: EngineExecution = EngineExecution()
+
+    @field_validator("model")
+    @classmethod
+    def _is_a_model(cls, model: str | dict[str, Any]) -> str | dict[str, Any]:
+        return model if model in ("tuned", "base") else require_model(model)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "SynthesizeConfig":
