@@ -337,6 +337,24 @@ def test_a_failed_append_logs_nothing_and_the_next_one_is_whole(tmp_path: Path, 
         assert [each.get(key) for key in "abc"] == [{"text": "1"}, {"text": "2"}, {"text": "3"}]
 
 
+def test_an_interrupt_while_the_disk_is_waited_for_logs_nothing_twice(tmp_path: Path, monkeypatch):
+    log, whole = ReplyLog(tmp_path), os.fsync
+
+    def interrupted(descriptor: int) -> None:
+        whole(descriptor)
+        raise KeyboardInterrupt
+
+    log._own_segment()
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        log.append([("a", {"n": 1}), ("b", {"n": 2})])
+    monkeypatch.setattr(os, "fsync", whole)
+    log.append([("a", {"n": 1}), ("b", {"n": 2}), ("c", {"n": 3})])
+    lines = [line for path in tmp_path.glob("*.jsonl") for line in path.read_bytes().splitlines()]
+    assert len(lines) == 3
+    assert len(ReplyLog(tmp_path)) == 3
+
+
 def test_a_logged_line_can_be_read_by_people(tmp_path: Path):
     ReplyLog(tmp_path).append([("key", {"text": "x"})])
     (segment,) = tmp_path.glob("*.jsonl")

@@ -410,14 +410,21 @@ class ReplyLog:
             with segment.open("ab", buffering=0) as handle:
                 start = handle.seek(0, os.SEEK_END)
                 _write_all(handle.fileno(), b"".join(line for _, line in lines))
+                # Known before they are durable: an interrupt while the disk is waited for must not have
+                # them logged a second time.
+                for key, line in lines:
+                    self._place_by_key[key] = (segment, start, len(line))
+                    start += len(line)
                 os.fsync(handle.fileno())
         except OSError:
+            for key in fresh:
+                self._place_by_key.pop(key, None)
+            self._segment = None
+            raise
+        except BaseException:
             # The segment may end in half a line now; what follows goes to a new one.
             self._segment = None
             raise
-        for key, line in lines:
-            self._place_by_key[key] = (segment, start, len(line))
-            start += len(line)
 
     def _own_segment(self) -> Path:
         if self._segment is None or self._owner != os.getpid():
