@@ -174,7 +174,7 @@ def test_the_general_task_method_alone_leaves_the_domain_its_captions(tmp_path: 
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"synthesize": {"generator": "general_task"}}, "compose.tasks to `general`"),
+        ({"synthesize": {"generator": "general_task"}}, r"compose\.tasks to `general`"),
         ({"compose": {"tasks": "both"}}, "names no seed examples"),
     ],
 )

@@ -96,8 +96,9 @@ class Recipe(BaseModel):
     def _fits_together(self) -> Self:
         if self.synthesize.generator == "general_task" and not self.compose.has_general:
             raise ValueError(
-                "synthesize.generator is general_task, so all tasks are those of the seed examples; set "
-                "compose.tasks to `general`"
+                "synthesize.generator is general_task, so all tasks are those of the seed examples, and the "
+                "mixture uses none of them; set compose.tasks to `general`, and no compose.mixture without "
+                "tasks"
             )
         if self.compose.has_general and self.general is None and self.synthesizer is None:
             raise ValueError(
