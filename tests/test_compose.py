@@ -891,18 +891,6 @@ def test_a_triplet_without_its_verdict_changes_nothing_about_other_pairs() -> No
     }
 
 
-def test_a_small_model_can_be_given_few_wordings() -> None:
-    pairs, triplets = _mixed(80)
-    few = _run(pairs, triplets, wordings=2, bare=0.0)[0]
-    told = {turn.text for each in few for turn in each.turns}
-    captions = {text for text in told if text in BRIEF_QUESTIONS}
-    assert captions == set(BRIEF_QUESTIONS[:2])
-    asked = {text for each in triplets for text in told if each.instruction in text}
-    pool = ("{q}", *REASONING_QUESTIONS[:2], *PLAIN_QUESTIONS[:2])  # bare within a dialogue
-    assert asked <= {w.replace("{q}", each.instruction) for w in pool for each in triplets}
-    assert len(asked) > len(triplets) // 20
-
-
 # --- the version --------------------------------------------------------------------------------------
 
 GOLDEN = {2: "01d6e2e3973ab6ca"}

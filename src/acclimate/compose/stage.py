@@ -66,9 +66,6 @@ class ComposeConfig(BaseModel):
     bare: float = Field(default=0.5, ge=0.0, le=1.0)
     """Probability that an instruction is asked as it stands, as benchmarks ask; otherwise its wording is any
     of the pool's. The published pools have their own share of it, so `merge: paper` does not read this."""
-    wordings: int | None = Field(default=None, ge=1)
-    """Wordings of each pool that are drawn from, questions and endings, from its start; None draws from all.
-    A small model learns few. `merge: paper` does not read this for tasks."""
     caption_questions: CaptionQuestions = "brief"
     """How captions are asked for. `domain`: in the terms of `domain`; `dish`: the captions are cooking
     recipes; `mixed`: in detail from 30 words on and else briefly, half of them in the terms of `domain` if
@@ -121,7 +118,7 @@ class ComposeConfig(BaseModel):
     @property
     def style(self) -> TaskStyle:
         """How tasks are put and answered."""
-        return TaskStyle(self.answers, self.merge, self.bare, self.wordings)
+        return TaskStyle(self.answers, self.merge, self.bare)
 
 
 def compose(
@@ -242,9 +239,7 @@ def _of_pair(
     """Yield what becomes of a domain pair and its kept tasks."""
     caption: tuple[Turn, ...] = ()
     if config.has_captions:
-        caption = caption_turns(
-            pair, config.seed, config.caption_questions, config.domain, wordings=config.wordings
-        )
+        caption = caption_turns(pair, config.seed, config.caption_questions, config.domain)
     elif not groups:
         yield Rejection(pair.id, ROOM, "no_kept_task" if config.has_synthetic else "not_in_mixture")
         return

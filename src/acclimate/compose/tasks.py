@@ -41,8 +41,6 @@ class TaskStyle:
     merge: Merge = "strict"
     bare: float = 0.5
     """Probability, 0 to 1."""
-    wordings: int | None = None
-    """How many of each pool are drawn from, from its start; None draws from all."""
 
 
 _STYLE = TaskStyle()
@@ -56,16 +54,16 @@ def _fill(wording: str, **values: str) -> str:
 def _drawn(wordings: Sequence[str], triplet: JudgedTriplet, style: TaskStyle, seed: int) -> str:
     """Return the bare question with the probability `bare`, and else any wording."""
     rng = random.Random(f"{seed}/wording/{triplet.id}")
-    return BARE if rng.random() < style.bare else rng.choice(wordings[: style.wordings])
+    return BARE if rng.random() < style.bare else rng.choice(wordings)
 
 
-def _joined(informative: str, precise: str, triplet: JudgedTriplet, style: TaskStyle, seed: int) -> str:
+def _joined(informative: str, precise: str, triplet: JudgedTriplet, seed: int) -> str:
     """Return reasons and answer as one text that reads as English, a sentence or list as either part."""
     rng = random.Random(f"{seed}/ending/{triplet.id}")
     if is_phrase(precise):
-        ending = _fill(rng.choice(PHRASE_ENDINGS[: style.wordings]), p=precise.rstrip(" ."))
+        ending = _fill(rng.choice(PHRASE_ENDINGS), p=precise.rstrip(" ."))
     else:
-        ending = _fill(rng.choice(SENTENCE_ENDINGS[: style.wordings]), p=closed(precise))
+        ending = _fill(rng.choice(SENTENCE_ENDINGS), p=closed(precise))
     return f"{closed(informative)}{_gap(informative, precise)}{ending}"
 
 
@@ -97,7 +95,7 @@ def task_turns(
     informative, precise = triplet.informative.strip(), triplet.precise.strip()
     alone, reasons = _answer(informative, precise, style)
     if in_dialogue:
-        answer = _joined(informative, precise, triplet, style, seed) if reasons else alone
+        answer = _joined(informative, precise, triplet, seed) if reasons else alone
     elif style.merge == "paper":
         pool: Sequence[Wording] = PAPER_REASONING if reasons else PAPER_PLAIN
         wording = random.Random(f"{seed}/wording/{triplet.id}").choice(pool)
@@ -105,7 +103,7 @@ def task_turns(
         question, answer = _fill(wording.user, **values), _fill(wording.assistant, **values)
     elif reasons:
         question = _fill(_drawn(REASONING_QUESTIONS, triplet, style, seed), q=question)
-        answer = _joined(informative, precise, triplet, style, seed)
+        answer = _joined(informative, precise, triplet, seed)
     else:
         question = _fill(_drawn(PLAIN_QUESTIONS, triplet, style, seed), q=question)
         answer = alone
@@ -135,12 +133,7 @@ _POOLS: dict[str, Sequence[str]] = {
 
 
 def caption_turns(
-    pair: ImageCaption,
-    seed: int,
-    questions: CaptionQuestions = "brief",
-    domain: str = "",
-    *,
-    wordings: int | None = None,
+    pair: ImageCaption, seed: int, questions: CaptionQuestions = "brief", domain: str = ""
 ) -> tuple[Turn, Turn]:
     """Return the user's and the assistant's turn of the pair's caption task.
 
@@ -152,7 +145,7 @@ def caption_turns(
         pool = "detailed" if len(pair.caption.split()) >= LONG_CAPTION_WORDS else "brief"
         if domain and random.Random(f"{seed}/in_domain/{pair.id}").random() < 0.5:
             pool = "domain"
-    wording = random.Random(f"{seed}/caption/{pair.id}").choice(_POOLS[pool][:wordings])
+    wording = random.Random(f"{seed}/caption/{pair.id}").choice(_POOLS[pool])
     question = _fill(wording, domain=domain)
     return Turn("user", question, trained=False), Turn("assistant", pair.caption, trained=True)
 

@@ -58,7 +58,7 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
         },
         "synthesize": {"temperature": 1.0, "top_p": 0.9, "max_tokens": 160, "seed": seed},
         "curate": {"threshold": 0.8},
-        "compose": {"seed": seed, "bare": 0.2, "wordings": 6},
+        "compose": {"seed": seed},
         "train": {
             "model": model,
             "epochs": 3,
