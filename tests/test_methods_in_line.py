@@ -15,7 +15,7 @@ from acclimate.engines.keys import Keys
 from acclimate.engines.openai import OpenAIEngine
 from acclimate.engines.protocol import ChoiceRequest, Request
 from acclimate.engines.spending import Accounts
-from acclimate.errors import RecipeError, UsageError
+from acclimate.errors import DataError, RecipeError, UsageError
 from acclimate.estimate import estimate
 from acclimate.files import read_json, read_records
 from acclimate.inspection import status
@@ -229,6 +229,14 @@ def test_a_run_with_general_tasks_alone_is_reported(tmp_path: Path):
     assert "How many stars are there?" in (line.root / "report" / "index.html").read_text()
 
 
+def test_a_second_stage_without_tasks_is_refused_before_the_first_is_trained(tmp_path: Path):
+    recipe = real_recipe(tmp_path, tiny_qwen3_vl(tmp_path / "qwen"), 6)
+    overrides = ("synthesize.generator=caption_only", "synthesize.model=base", "compose.mixture=two_stage")
+    line = Line(load_recipe(recipe, overrides), recipe.parent)
+    with pytest.raises(DataError, match="no task was kept for the second stage"):
+        line.build(["train"])
+
+
 # --- models on servers --------------------------------------------------------------------------------
 
 KEY = "sk-loopback-4711-never-shown"
@@ -312,6 +320,8 @@ def test_the_tasks_of_two_runs_on_the_same_pairs_are_compared(tmp_path: Path):
     shared = {each.n_shared_pairs for each in quality.comparisons if each.second == "rules"}
     assert max(shared) > 0
     assert "rules" in (folder / "side_by_side.md").read_text()
+    with pytest.raises(DataError, match=r"none has a verdict .*compose\.keep"):
+        measure_quality(line_of(recipe, "compose.keep=[open]"), {"rules": line_of(other).root})
     with pytest.raises(UsageError, match="not a run's folder"):
         measure_quality(line, {"nothing": tmp_path / "nowhere"})
 

@@ -44,6 +44,11 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
             raise UsageError(f"Two data sets would be called {label!r}; give --with another name.")
         judged, other_pairs = _other(root.resolve())
         sets[label] = _told_apart([task for task in judged if task.label in keep], tasks, label)
+        if not sets[label]:
+            raise DataError(
+                f"Of the {len(judged)} tasks of {root} none has a verdict that compose.keep names "
+                f"({', '.join(keep)}), so there is nothing to compare. Add the verdicts it has to compose.keep."
+            )
         store, wanted = ImageStore(root.resolve()), {task.pair_id for task in sets[label]}
         for pair in other_pairs:
             if pair.id in wanted and pair.id not in pairs:
