@@ -47,7 +47,7 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
         if not sets[label]:
             raise DataError(
                 f"Of the {len(judged)} tasks of {root} none has a verdict that compose.keep names "
-                f"({', '.join(keep)}), so there is nothing to compare. Add the verdicts it has to compose.keep."
+                f"({', '.join(keep)}), so there is nothing to compare; add the verdicts it has."
             )
         store, wanted = ImageStore(root.resolve()), {task.pair_id for task in sets[label]}
         for pair in other_pairs:

@@ -169,8 +169,8 @@ def training_step(
         rows = [each for each in told if stage in (None, each.stage)]
         if stage == 1 and len(rows) == len(told):
             raise DataError(
-                "compose.mixture is two_stage, but no task was kept for the second stage (`acclimate inspect` "
-                "shows why). Keep more, or set compose.mixture to captions_only."
+                "compose.mixture is two_stage, but no task was kept for the second stage (`acclimate "
+                "inspect` shows why). Keep more, or set compose.mixture to captions_only."
             )
         place.engines.opened.clear()
         started: list[int] = []
