@@ -135,9 +135,9 @@ def _row(
     verb = name.removesuffix("-heldout").removesuffix("-general")
     spec = models.get(verb, models["train"])
     is_served = spec.engine == "openai"
-    size = 0 if is_served else parameters(Path(spec.model))
     if artifacts.finished(line.steps[name], line.root) is not None:
         return StepEstimate(name, finished=True, work="", tokens=0, seconds=0.0, disk_bytes=0)
+    size = 0 if is_served else parameters(Path(spec.model))
     cost = None
     if name in ("train", "train-captions", "tune-synthesizer"):
         tokens, work = _training(line, name, amounts)
@@ -155,11 +155,15 @@ def _row(
         tokens = n * (_TOKENS_OF_A_CHAT + _TOKENS_OF_A_REPLY)
         flops, disk, work = 2.0 * size * tokens / _GENERATION_SHARE, 800 * n, f"{n} requests"
     else:
-        count = {"items": f"{amounts.items} questions"}
-        count |= {each: f"{_examples(line, each)} examples" for each in ("seeds", "general") if name == each}
-        count |= {"tuning-data": f"{amounts.seeds} examples"}
-        tokens, flops, disk, work = 0, 0.0, 400 * amounts.pairs, count.get(name, f"{amounts.pairs} pairs")
-    return StepEstimate(name, False, work, tokens, flops / speed, disk, cost)  # noqa: FBT003
+        work = f"{amounts.pairs} pairs"
+        if name == "items":
+            work = f"{amounts.items} questions"
+        elif name in ("seeds", "tuning-data", "general"):
+            work = f"{_examples(line, name) if name == 'general' else amounts.seeds} examples"
+        tokens, flops, disk = 0, 0.0, 400 * amounts.pairs
+    return StepEstimate(
+        name, finished=False, work=work, tokens=tokens, seconds=flops / speed, disk_bytes=disk, cost=cost
+    )
 
 
 def _asked(line: Line, name: str, amounts: Amounts, spec: EngineSpec) -> CostEstimate:
@@ -275,21 +279,33 @@ def estimate_rating(line: Line, n_sets: int, responses: tuple[Response, ...] | N
     n_tasks = n_sets * (config.per_set or _MOST)
     found = asked.times(n_tasks / len(pairs) if pairs else 0.0)
     work = f"{found.n_requests:,} requests about {n_tasks:,} tasks"
-    if spec.engine == "openai":
-        tokens = found.prompt_tokens + found.reply_tokens
-        return StepEstimate("rate", False, work, tokens, 0.0, 800 * n_tasks, found)  # noqa: FBT003
-    flops = 2.0 * parameters(Path(spec.model)) * found.prompt_tokens / _GENERATION_SHARE
-    seconds = flops / flops_per_second()
-    return StepEstimate("rate", False, work, found.prompt_tokens, seconds, 800 * n_tasks)  # noqa: FBT003
+    is_served = spec.engine == "openai"
+    seconds = 0.0
+    if not is_served:
+        flops = 2.0 * parameters(Path(spec.model)) * found.prompt_tokens / _GENERATION_SHARE
+        seconds = flops / flops_per_second()
+    return StepEstimate(
+        "rate",
+        finished=False,
+        work=work,
+        tokens=found.prompt_tokens + found.reply_tokens,
+        seconds=seconds,
+        disk_bytes=800 * n_tasks,
+        cost=found if is_served else None,
+    )
 
 
 def _conversations(line: Line, name: str, amounts: Amounts) -> int:
     """Return how many conversations a post-training may have: an upper bound."""
     config, synthesis = line.recipe.compose, line.recipe.synthesize
-    own = synthesis.samples_per_pair * synthesis.synthesizer.triplets_per_reply
-    if synthesis.generator != "synthesizer":
-        few = {"rules": synthesis.rules.tasks_per_pair, "vision_teacher": 11, "text_teacher": 4}
-        own = few.get(synthesis.generator, 0)
+    vision = synthesis.vision_teacher
+    most_by_generator = {
+        "synthesizer": synthesis.samples_per_pair * synthesis.synthesizer.triplets_per_reply,
+        "rules": synthesis.rules.tasks_per_pair,
+        "text_teacher": len(synthesis.text_teacher.kinds),
+        "vision_teacher": vision.scenarios_per_pair + int(vision.description),
+    }
+    own = most_by_generator.get(synthesis.generator, 0)
     tasks = amounts.pairs * own if config.has_synthetic else 0
     captions = amounts.pairs if config.has_captions else 0
     general = 0

@@ -14,7 +14,6 @@ from acclimate.files import ImageStore, read_records
 from acclimate.pipeline import Line, steps_of
 from acclimate.records import ImageCaption, JudgedTriplet, content_id
 from acclimate.steps import read_pairs
-from acclimate.workplace import Model
 
 QUALITY = "quality"
 """The folder in a run's folder that holds the measures of its tasks."""
@@ -56,9 +55,8 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
                 pairs[pair.id] = pair
     config = line.recipe.quality
     engine, log = None, None
-    if config.needs_judge:
-        chosen = line.recipe.train.model if config.judge == "base" else config.judge
-        engine, log = line.place.open(Model.named(chosen, line.base, "quality.judge"), config.execution)
+    if (rater := line.rater()) is not None:
+        engine, log = line.place.open(rater, config.execution)
     limit = line.recipe.limit
     folder = line.root / (QUALITY if limit is None else f"{QUALITY}-limit-{limit}")
     note = "" if limit is None else f"Test only: the run used a limit of {limit} rows."

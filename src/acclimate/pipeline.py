@@ -8,7 +8,7 @@ items (benchmarks, or held-out pairs) ─▶ evaluate
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
@@ -95,8 +95,7 @@ class Line:
     def _plan(self) -> None:
         recipe, place = self.recipe, self.place
         scored_on_own = not recipe.evaluate.benchmarks
-        start = Model.named(recipe.train.model, self.base, "train.model")
-        start.require_folder("train.model")
+        start = Model.checkpoint(recipe.train.model, self.base, "train.model")
         own = {
             "ingest": ingest_step(
                 self.ingest_config(), place, self.base, needed=scored_on_own, rehash=self.rehash
@@ -150,10 +149,8 @@ class Line:
         config = recipe.synthesize
         if not config.needs_engine:
             return None
-        if config.model == "base":
-            return Model.named(recipe.train.model, self.base, "train.model")
         if config.model != "tuned":
-            return Model.named(config.model, self.base, "synthesize.model")
+            return self.asked(config.model, "synthesize.model")
         if config.generator != "synthesizer" or config.synthesizer.mode != "continue":
             name = config.generator if config.generator != "synthesizer" else "a prompted synthesizer"
             raise RecipeError(
@@ -172,7 +169,7 @@ class Line:
             "tune-synthesizer",
             self.steps["tuning-data"],
             tuning.train,
-            Model.named(tuning.model, self.base, "synthesizer.model"),
+            Model.checkpoint(tuning.model, self.base, "synthesizer.model"),
             self.place,
         )
         return Model(step=self.steps["tune-synthesizer"])
@@ -198,11 +195,17 @@ class Line:
     def judge(self) -> Model | None:
         """Return the model that judges tasks; None where nobody does."""
         config = self.recipe.curate
-        if not config.needs_judge:
-            return None
-        if config.judge == "base":
-            return Model.named(self.recipe.train.model, self.base, "train.model")
-        return Model.named(config.judge, self.base, "curate.judge")
+        return self.asked(config.judge, "curate.judge") if config.needs_judge else None
+
+    def rater(self) -> Model | None:
+        """Return the model that rates tasks for their quality; None where nobody does."""
+        config = self.recipe.quality
+        return self.asked(config.judge, "quality.judge") if config.needs_judge else None
+
+    def asked(self, value: str | Mapping[str, Any], key: str) -> Model:
+        """Return the model that a recipe's value means; `base` is the one that is to be trained."""
+        is_base = value == "base"
+        return Model.named(self.recipe.train.model if is_base else value, self.base, key)
 
     def _general(self, judge: Model | None) -> tuple[Step, Step] | None:
         """Plan the general tasks, where the mixture uses any: seed examples through the same filter."""
@@ -249,10 +252,6 @@ class Line:
         data = self.steps["tuning-data"]
         self.steps[name] = synthesis_step(name, data, "validation", self._writes, config, self.place)
         return name
-
-    def folder(self, name: str) -> Path:
-        """Return the folder that a model's name in the recipe means."""
-        return (self.base / name).resolve()
 
     def benchmarks(self) -> tuple[Benchmark, ...]:
         """Return the recipe's benchmarks, read once."""

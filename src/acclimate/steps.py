@@ -196,7 +196,6 @@ def training_step(
         facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}
         return replace(done, facts=facts, run=how(config.execution))
 
-    start.require_folder("synthesizer.model" if name == "tune-synthesizer" else "train.model")
     inputs, engines = place.needs(start)
     facts = identity(config, "model", "save_every", "check_reload")
     if stage is not None:

@@ -61,7 +61,6 @@ class Engines:
     opened: dict[str, Engine] = field(default_factory=dict)
     substitute: Callable[[Path], Engine] | None = None
     """Tests put a fake here; it answers for every folder."""
-
     keys: Keys | None = None
     """Where API keys are read; None has none."""
     accounts: Accounts = field(default_factory=Accounts)
@@ -107,6 +106,21 @@ class Model:
         except RecipeError as error:
             raise RecipeError(f"{key}: {error}") from None
 
+    @classmethod
+    def checkpoint(cls, name: str, base: Path, key: str) -> "Model":
+        """Return a model that is to be trained; as `named`.
+
+        Raises:
+            RecipeError: it means no model, or one on a server.
+        """
+        spec = spec_of(name, base)
+        if spec.engine != "transformers":
+            raise RecipeError(
+                f"{key}: the model {spec.model} stands on a server and cannot be trained; name a "
+                "checkpoint's folder."
+            )
+        return cls(spec)
+
     def at(self, root: Path) -> EngineSpec:
         """Return what engine the model is; its step must be finished."""
         if self.step is not None:
@@ -114,18 +128,6 @@ class Model:
         if self.spec is None:
             raise RecipeError("The recipe names no model here.")
         return self.spec
-
-    def require_folder(self, key: str) -> None:
-        """Refuse a model on a server, before anything is built.
-
-        Raises:
-            RecipeError: as said; `key` is where the recipe names it.
-        """
-        if self.spec is not None and self.spec.engine != "transformers":
-            raise RecipeError(
-                f"{key}: the model {self.spec.model} stands on a server and cannot be trained; name a "
-                "checkpoint's folder."
-            )
 
     def folder(self, root: Path) -> Path:
         """Return the checkpoint's folder, for training; its step must be finished."""

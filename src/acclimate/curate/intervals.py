@@ -158,8 +158,8 @@ def rarefied_span(types: Named, known: Sequence[str], n: int, draws: Draws, *, k
     """Return how many of the known types are expected among `n` of the tasks, over their number.
 
     The same as counting them in a sample of `n`, without that sample's luck. Pictures are drawn for the
-    interval, moved to the value's place as in `distinct_span`: with rare types it is still too narrow (in a
-    simulation with the lab's types a 95 % interval held the truth 83 to 87 times in 100).
+    interval, moved to the value's place as in `distinct_span`: with many rare types it is still too narrow
+    (`benchmarks/diversity_interval.py` measures by how much).
 
     Source: rarefaction (Hurlbert 1971); the interval is our own rule.
 

@@ -105,7 +105,7 @@ def _teacher(line: Line, seed: int) -> Path:
         "train-teacher",
         lessons,
         config,
-        Model.named(tuning.model, line.base, "synthesizer.model"),
+        Model.checkpoint(tuning.model, line.base, "synthesizer.model"),
         line.place,
     )
     reused = artifacts.finished(step, line.root) is not None

@@ -63,8 +63,6 @@ def prepare(
             "The study tunes synthesizers, and the recipe has no `synthesizer` part; add `synthesizer: "
             "{model: ..., seeds: {source: ...}}`."
         )
-    if not recipe.quality.needs_judge:
-        raise RecipeError("quality.judge is `none`, so nobody would rate the tasks; name a model.")
     data = recipe.model_dump(mode="json")
     data["run_dir"] = str(run_dir.resolve())
     data["synthesizer"] |= {"seed": seed, "validation": recipe.synthesizer.validation or VALIDATION}
@@ -73,12 +71,13 @@ def prepare(
     own = validated(data, "the study's recipe")
     accounts = accounts or Accounts()
     line = Line(own, base, progress=progress, keys=keys, accounts=accounts)
-    name = recipe.train.model if recipe.quality.judge == "base" else recipe.quality.judge
-    judge = ByJudge(line.place, Model.named(name, base, "quality.judge"), recipe.quality)
+    rater = line.rater()
+    if rater is None:
+        raise RecipeError("quality.judge is `none`, so nobody would rate the tasks; name a model.")
     return Setting(
         own,
         base,
-        judge,
+        ByJudge(line.place, rater, recipe.quality),
         teacher,
         per_set=recipe.quality.per_set,
         keys=keys,
