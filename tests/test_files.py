@@ -350,3 +350,23 @@ def test_a_transparent_palette_colour_becomes_white(tmp_path: Path):
     store = ImageStore(tmp_path)
     opened = store.open(store.add(encoded(image, "PNG", transparency=0)))
     assert opened.getpixel((0, 0)) == (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    id: str
+    places: tuple[int, ...] = ()
+
+
+def test_a_file_written_before_a_column_was_added_is_read_with_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "old.parquet"
+    write_records(path, [_Old("a")], _Old)
+    assert list(read_records(path, _New)) == [_New("a", ())]
+    with pytest.raises(ArtifactError, match="as this version writes them"):
+        write_records(path, [_New("a")], _New)
+        list(read_records(path, _Old))

@@ -1,4 +1,4 @@
-"""Which tokens the loss counts, proven per family by decoding them."""
+"""How the mask is made from spans, and what it makes of any text; `test_golden_masks` has each family's."""
 
 import io
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from acclimate.engines.families import load_processor
 from acclimate.engines.render import TurnSpan
 from acclimate.files import ImageStore
 from acclimate.records import Conversation, ImageRef, Rejection, Turn
-from acclimate.train.collate import Row, RowEncoder
 from acclimate.train.masks import MaskMode, token_mask, trained_spans
+from acclimate.train.rows import Row, RowEncoder
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "qwen3_vl": tiny_models.tiny_qwen3_vl,
@@ -23,9 +23,9 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     "llava": tiny_models.tiny_llava,
     "mllama": tiny_models.tiny_mllama,
 }
-ONE_TURN = (("user", "Describe the image."), ("assistant", "a plate with red beans"))
 MANY_TURNS = (
-    *ONE_TURN,
+    ("user", "Describe the image."),
+    ("assistant", "a plate with red beans"),
     ("user", "How many?\nCount."),
     ("assistant", "three"),
     ("user", "Sure?"),
@@ -70,54 +70,6 @@ def trained_runs(processor: Any, row: Row) -> list[str]:
 
 END = {"qwen3_vl": "<|im_end|>", "qwen2_vl": "<|im_end|>", "llava": "</s>", "mllama": "<|eot_id|>"}
 
-CHATML_TAIL = (
-    "\n<|im_start|>user\nHow many?\nCount.<|im_end|>\n<|im_start|>assistant\nthree<|im_end|>\n"
-    "<|im_start|>user\nSure?<|im_end|>\n<|im_start|>assistant\nYes<|im_end|>\n<|endoftext|>"
-)
-TAIL = {
-    "qwen3_vl": CHATML_TAIL,
-    "qwen2_vl": CHATML_TAIL,
-    "llava": "USER: How many?\nCount. ASSISTANT: three USER: Sure? ASSISTANT: Yes </s>",
-    "mllama": (
-        "<|start_header_id|>user<|end_header_id|>\n\nHow many?\nCount.<|eot_id|>"
-        "<|start_header_id|>assistant<|end_header_id|>\n\nthree<|eot_id|>"
-        "<|start_header_id|>user<|end_header_id|>\n\nSure?<|eot_id|>"
-        "<|start_header_id|>assistant<|end_header_id|>\n\nYes<|eot_id|><|end_of_text|>"
-    ),
-}
-ONLY_END = {
-    "qwen3_vl": "\n<|endoftext|>",
-    "qwen2_vl": "\n<|endoftext|>",
-    "llava": "</s>",
-    "mllama": "<|end_of_text|>",
-}
-
-
-@pytest.mark.parametrize("with_image", [True, False], ids=["image", "text only"])
-@pytest.mark.parametrize("name", BUILDERS)
-def test_responses_trains_replies_and_their_end_markers_and_nothing_else(
-    processors: dict[str, Any], store: ImageStore, picture: ImageRef, name: str, with_image: bool
-) -> None:
-    images = (picture,) if with_image else ()
-    one = encoded(processors[name], store, "responses", conversation(ONE_TURN, images))
-    many = encoded(processors[name], store, "responses", conversation(MANY_TURNS, images))
-    assert trained_runs(processors[name], one) == [f"a plate with red beans{END[name]}"]
-    assert trained_runs(processors[name], many) == [
-        f"{text}{END[name]}" for text in ("a plate with red beans", "three", "Yes")
-    ]
-
-
-@pytest.mark.parametrize("with_image", [True, False], ids=["image", "text only"])
-@pytest.mark.parametrize("name", BUILDERS)
-def test_continuation_trains_everything_after_the_caption_with_one_end_of_text(
-    processors: dict[str, Any], store: ImageStore, picture: ImageRef, name: str, with_image: bool
-) -> None:
-    images = (picture,) if with_image else ()
-    one = encoded(processors[name], store, "continuation", conversation(ONE_TURN, images))
-    many = encoded(processors[name], store, "continuation", conversation(MANY_TURNS, images))
-    assert trained_runs(processors[name], one) == [ONLY_END[name]]
-    assert trained_runs(processors[name], many) == [TAIL[name]]
-
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_responses_leaves_out_replies_that_are_not_trained(
@@ -160,23 +112,6 @@ def test_end_markers_inside_a_reply_neither_end_it_nor_open_a_turn(
     row = encoded(processors[name], store, mode, conversation(hostile))
     end_id = processors[name].tokenizer.convert_tokens_to_ids(END[name])
     assert list(row.input_ids).count(end_id) == list(plain.input_ids).count(end_id)
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_image_tokens_are_as_many_as_the_images_features_and_never_trained(
-    processors: dict[str, Any], store: ImageStore, picture: ImageRef, name: str
-) -> None:
-    processor = processors[name]
-    modes: tuple[MaskMode, ...] = ("responses", "continuation")
-    for mode in modes:
-        row = encoded(processor, store, mode, conversation(MANY_TURNS, (picture,)))
-        trained = [
-            bool(flag)
-            for token, flag in zip(row.input_ids, row.trained, strict=True)
-            if token == processor.image_token_id
-        ]
-        assert len(trained) == row.n_image_tokens == (1 if name == "mllama" else 16)
-        assert not any(trained)
 
 
 def test_a_conversation_without_an_assistant_has_nothing_to_continue(

@@ -26,11 +26,12 @@ from acclimate.errors import EngineError, TrainError
 from acclimate.files import ImageStore
 from acclimate.records import Conversation, ImageRef, Turn
 from acclimate.train import save
-from acclimate.train.collate import RowEncoder, collate
+from acclimate.train.collate import padded
 from acclimate.train.loop import selected_logits
 from acclimate.train.parameters import optimizer_groups, prepare
 from acclimate.train.reload import largest_difference
-from acclimate.train.schedule import RowSize, epoch_order, learning_rate_factor, n_steps, schedule
+from acclimate.train.rows import RowEncoder
+from acclimate.train.schedule import Cut, RowSize, epoch_order, learning_rate_factor, n_steps, schedule
 from acclimate.train.stage import Lora, TrainConfig, TrainExecution, TrainOutcome, plan, train
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
@@ -351,7 +352,7 @@ def test_narrowed_logits_are_the_models_own(
     encoder = RowEncoder(processor, store, "responses", 4096)
     with_image = [item for item in conversations(8, pictures) if item.images][:3]
     rows: Any = [encoder.encode(item) for item in with_image]
-    batch = collate(rows, pad_id=0, image_token_id=processor.image_token_id)
+    batch = padded(rows, pad_id=0, image_token_id=processor.image_token_id)
     trained = batch.pop("trained")
     with torch.no_grad():
         whole = model(**batch, use_cache=False).logits[trained]
@@ -480,7 +481,7 @@ def test_image_tokens_without_features_name_the_conversation(
     row: Any = RowEncoder(processor, store, "responses", 4096).encode(item)
     broken = dataclasses.replace(row, n_image_tokens=row.n_image_tokens - 1)
     with pytest.raises(TrainError, match=rf"Conversation {item.id} has 16 image tokens and 15"):
-        collate([row, broken], pad_id=0, image_token_id=processor.image_token_id)
+        padded([row, broken], pad_id=0, image_token_id=processor.image_token_id)
 
 
 def copied(source: Path, target: Path, without: str = "") -> Path:
@@ -550,26 +551,51 @@ def test_removing_a_conversation_moves_no_other() -> None:
     assert epoch_order(ids, 3, 0) != epoch_order(ids, 3, 1) != epoch_order(ids, 4, 1)
 
 
-def test_an_epoch_visits_every_row_once_and_keeps_numbers_of_images_apart() -> None:
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_an_epoch_visits_every_row_once(packed: bool, ranks: int) -> None:
     rows = [RowSize(f"r{index}", 10 + 7 * index % 40, 1 + index % 3, index % 3) for index in range(45)]
-    steps = schedule(rows, batch_size=16, micro_batch=4, epochs=2, max_steps=None, seed=0)
+    cut = Cut(rows=4, tokens=90, packed=packed, ranks=ranks)
+    steps = schedule(rows, batch_size=16, cut=cut, epochs=2, max_steps=None, seed=0)
     assert [step.epoch for step in steps] == [0, 0, 0, 1, 1, 1]
     for epoch in (0, 1):
-        visited = [
-            position
-            for step in steps
-            if step.epoch == epoch
-            for batch in step.micro_batches
-            for position in batch
+        mine = [step for step in steps if step.epoch == epoch]
+        assert sorted(at for step in mine for each in step.passes for one in each for at in one.rows) == [
+            *range(45)
         ]
-        assert sorted(visited) == list(range(45))
     for step in steps:
-        positions = [position for batch in step.micro_batches for position in batch]
+        assert len(step.passes) == ranks
+        assert len({len(passes) for passes in step.passes}) == 1, "every process does as many passes"
+        positions = [position for passes in step.passes for each in passes for position in each.rows]
         assert step.n_trained == sum(rows[position].n_trained for position in positions)
         assert step.n_tokens == sum(rows[position].n_tokens for position in positions)
-        for batch in step.micro_batches:
-            assert 1 <= len(batch) <= 4
-            assert len({rows[position].n_images for position in batch}) == 1
+        for number in range(len(step.passes[0])):
+            together = [passes[number] for passes in step.passes]
+            for each in together:
+                assert len(each.rows) <= 4
+                if packed and len(each.rows) > 1:
+                    assert sum(rows[position].n_tokens for position in each.rows) <= 90
+            shown = [[*each.rows, *([] if each.filler is None else [each.filler])] for each in together]
+            assert all(shown), "no process is without rows"
+            if packed and ranks > 1:
+                assert all(any(rows[position].n_images for position in each) for each in shown)
+            if not packed:
+                assert len({rows[position].n_images for each in shown for position in each}) == 1
+
+
+def test_a_row_longer_than_a_pass_has_one_to_itself() -> None:
+    rows = [RowSize(f"r{index}", length, 1, 0) for index, length in enumerate((500, 30, 30, 30))]
+    cut = Cut(rows=8, tokens=100, packed=True)
+    (step,) = schedule(rows, batch_size=4, cut=cut, epochs=1, max_steps=None, seed=0)
+    assert sorted(each.rows for each in step.passes[0]) == [(0,), (1, 2, 3)]
+
+
+def test_packs_of_a_step_are_of_even_size() -> None:
+    rows = [RowSize(f"r{index}", 10 + 3 * index, 1, 0) for index in range(16)]
+    cut = Cut(rows=8, tokens=400, packed=True, ranks=2)
+    (step,) = schedule(rows, batch_size=16, cut=cut, epochs=1, max_steps=None, seed=0)
+    loads = [sum(rows[at].n_tokens for at in each.rows) for passes in step.passes for each in passes]
+    assert max(loads) - min(loads) <= 10
 
 
 @pytest.mark.parametrize(
@@ -579,7 +605,7 @@ def test_an_epoch_visits_every_row_once_and_keeps_numbers_of_images_apart() -> N
 def test_number_of_steps(rows: int, batch: int, epochs: int, most: int | None, expected: int) -> None:
     assert n_steps(rows, batch, epochs, most) == expected
     sizes = [RowSize(str(index), 5, 1, 0) for index in range(rows)]
-    steps = schedule(sizes, batch_size=batch, micro_batch=3, epochs=epochs, max_steps=most, seed=0)
+    steps = schedule(sizes, batch_size=batch, cut=Cut(rows=3), epochs=epochs, max_steps=most, seed=0)
     assert len(steps) == expected
 
 

@@ -3,16 +3,28 @@
 Each builder writes a complete folder (config, safetensors, tokenizer, chat template, processor and generation
 settings) that `load_processor`, `load_model`, plain transformers and the train room open without torchvision.
 Chat templates are written here, in the layout of the family's own (ChatML with vision marks for Qwen,
-`USER:` and `ASSISTANT:` for LLaVA-1.5, headers and <|eot_id|> for Llama 3.2 Vision).
+`USER:` and `ASSISTANT:` for LLaVA-1.5, headers and <|eot_id|> for Llama 3.2 Vision). `published` gives a
+checkpoint the family's real template from `chat_templates/` and its real special tokens instead.
 """
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 _TEXTS = (
     "the cell at the top left is stained red and the one beside it is blue",
@@ -31,6 +43,27 @@ _QWEN_SPECIAL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
+
+# The special tokens of the published checkpoints, in their order: interop constants, as the templates are.
+_QWEN2_VL_TOKENS = (
+    *_QWEN_SPECIAL[:3],
+    *(f"<|{name}_{end}|>" for name in ("object_ref", "box", "quad") for end in ("start", "end")),
+    *_QWEN_SPECIAL[3:],
+)
+_QWEN2_5_VL_TOKENS = (
+    *_QWEN2_VL_TOKENS,
+    *("<tool_call>", "</tool_call>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"),
+    *("<|repo_name|>", "<|file_sep|>"),
+)
+_QWEN3_VL_TOKENS = (*_QWEN2_5_VL_TOKENS, "<tool_response>", "</tool_response>", "<think>", "</think>")
+_LLAMA3_TOKENS = (
+    *("<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>"),
+    *("<|finetune_right_pad_id|>", "<|step_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>"),
+    *("<|eot_id|>", "<|python_tag|>"),
+)
+_YI_TOKENS = ("<unk>", "<|startoftext|>", "<|endoftext|>")
+_PLAIN = frozenset(_QWEN3_VL_TOKENS) - frozenset(_QWEN2_VL_TOKENS)
+"""Added tokens that are not special."""
 
 _QWEN_TEMPLATE = (
     "{% for message in messages %}"
@@ -78,9 +111,10 @@ def tiny_qwen3_vl(
     n_kv_heads: int = 2,
     vocab_size: int = 320,
     seed: int = 0,
+    tokens: tuple[str, ...] = _QWEN_SPECIAL,
 ) -> Path:
     """Write a Qwen3-VL checkpoint; 64 x 64 pictures give 16 visual tokens."""
-    tokenizer = _byte_tokenizer(_QWEN_SPECIAL, vocab_size)
+    tokenizer = _byte_tokenizer(tokens, vocab_size)
     head = hidden_size // n_heads
     config = transformers.Qwen3VLConfig(
         text_config={
@@ -127,9 +161,9 @@ def tiny_qwen3_vl(
     return path
 
 
-def tiny_qwen2_vl(path: Path, *, seed: int = 0) -> Path:
+def tiny_qwen2_vl(path: Path, *, seed: int = 0, tokens: tuple[str, ...] = _QWEN_SPECIAL) -> Path:
     """Write a Qwen2-VL checkpoint, whose template adds a system message of its own."""
-    tokenizer = _byte_tokenizer(_QWEN_SPECIAL, 320)
+    tokenizer = _byte_tokenizer(tokens, 320)
     config = transformers.Qwen2VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -163,9 +197,9 @@ def tiny_qwen2_vl(path: Path, *, seed: int = 0) -> Path:
     return path
 
 
-def tiny_qwen2_5_vl(path: Path, *, seed: int = 0) -> Path:
+def tiny_qwen2_5_vl(path: Path, *, seed: int = 0, tokens: tuple[str, ...] = _QWEN_SPECIAL) -> Path:
     """Write a Qwen2.5-VL checkpoint: windowed attention in the tower."""
-    tokenizer = _byte_tokenizer(_QWEN_SPECIAL, 320)
+    tokenizer = _byte_tokenizer(tokens, 320)
     config = transformers.Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -201,9 +235,9 @@ def tiny_qwen2_5_vl(path: Path, *, seed: int = 0) -> Path:
     return path
 
 
-def tiny_llava_next(path: Path, *, seed: int = 0) -> Path:
+def tiny_llava_next(path: Path, *, seed: int = 0, tokenizer: Any = None) -> Path:
     """Write a LLaVA-NeXT checkpoint: as LLaVA-1.5, with pictures cut into tiles."""
-    tokenizer = _sentencepiece_tokenizer()
+    tokenizer = _sentencepiece_tokenizer() if tokenizer is None else tokenizer
     parts = _llava_parts(tokenizer)
     config = transformers.LlavaNextConfig(**parts, image_grid_pinpoints=[[32, 64], [64, 32], [64, 64]])
     torch.manual_seed(seed)
@@ -214,9 +248,9 @@ def tiny_llava_next(path: Path, *, seed: int = 0) -> Path:
     return path
 
 
-def tiny_llava(path: Path, *, seed: int = 0) -> Path:
+def tiny_llava(path: Path, *, seed: int = 0, tokenizer: Any = None) -> Path:
     """Write a LLaVA-1.5 checkpoint: CLIP, projector, Llama; every picture gives 16 visual tokens."""
-    tokenizer = _sentencepiece_tokenizer()
+    tokenizer = _sentencepiece_tokenizer() if tokenizer is None else tokenizer
     config = transformers.LlavaConfig(**_llava_parts(tokenizer), image_seq_length=16)
     torch.manual_seed(seed)
     _save(path, transformers.LlavaForConditionalGeneration(config), tokenizer, _LLAVA_TEMPLATE)
@@ -224,7 +258,7 @@ def tiny_llava(path: Path, *, seed: int = 0) -> Path:
     return path
 
 
-def tiny_mllama(path: Path, *, seed: int = 0) -> Path:
+def tiny_mllama(path: Path, *, seed: int = 0, tokenizer: Any = None) -> Path:
     """Write a Mllama (Llama 3.2 Vision) checkpoint: images are read by cross attention, not as tokens."""
     special = (
         "<|begin_of_text|>",
@@ -235,9 +269,10 @@ def tiny_mllama(path: Path, *, seed: int = 0) -> Path:
         "<|finetune_right_pad_id|>",
         "<|python_tag|>",
     )
-    tokenizer = _byte_tokenizer(
-        special, 320, bos="<|begin_of_text|>", eos="<|eot_id|>", pad="<|finetune_right_pad_id|>"
-    )
+    if tokenizer is None:
+        tokenizer = _byte_tokenizer(
+            special, 320, bos="<|begin_of_text|>", eos="<|eot_id|>", pad="<|finetune_right_pad_id|>"
+        )
     n_text = len(tokenizer)
     # As in the published checkpoints, the image token's id is the first after the output vocabulary.
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|image|>"]})
@@ -301,6 +336,69 @@ def tiny_mllama(path: Path, *, seed: int = 0) -> Path:
     return path
 
 
+def with_template(path: Path, text: str) -> Path:
+    """Give a checkpoint another chat template."""
+    (path / "chat_template.jinja").write_text(text, encoding="utf-8")
+    return path
+
+
+def template(name: str) -> str:
+    """Return a family's real chat template; `chat_templates/README.md` names its source."""
+    return (Path(__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def published(name: str, path: Path) -> Path:
+    """Write a tiny checkpoint with the real chat template of that name and its real special tokens."""
+    return with_template(_BUILDERS[name](path), template(name))
+
+
+def _vicuna() -> Any:
+    return _sentencepiece_tokenizer(has_special_image=True)
+
+
+def _yi() -> Any:
+    # Without a blank before every text. Source: the Yi report, section 2.2 (arXiv 2403.04652).
+    return _sentencepiece_tokenizer(
+        _YI_TOKENS,
+        eos="<|im_end|>",
+        more=("<|im_start|>", "<|im_end|>"),
+        adds_bos=False,
+        adds_blank=False,
+        has_special_image=True,
+    )
+
+
+def _llama3(*, image: str | None, pad: str) -> Any:
+    tokenizer = _byte_tokenizer(
+        _LLAMA3_TOKENS if image is None else (*_LLAMA3_TOKENS, image, pad),
+        330,
+        bos="<|begin_of_text|>",
+        eos="<|eot_id|>",
+        pad=pad,
+    )
+    _add_bos(tokenizer)
+    return tokenizer
+
+
+_BUILDERS: dict[str, Callable[[Path], Path]] = {
+    "qwen2_vl": partial(tiny_qwen2_vl, tokens=_QWEN2_VL_TOKENS),
+    "qwen2_5_vl": partial(tiny_qwen2_5_vl, tokens=_QWEN2_5_VL_TOKENS),
+    "qwen3_vl": partial(tiny_qwen3_vl, tokens=_QWEN3_VL_TOKENS),
+    "llava": lambda path: tiny_llava(path, tokenizer=_vicuna()),
+    "llava_next_vicuna": lambda path: tiny_llava_next(path, tokenizer=_vicuna()),
+    # Mistral 0.2, of which it was made, has no token of its own for [INST].
+    "llava_next_mistral": lambda path: tiny_llava_next(path, tokenizer=_vicuna()),
+    "llava_next_llama3": lambda path: tiny_llava_next(path, tokenizer=_llama3(image="<image>", pad="<pad>")),
+    "llava_next_chatml": lambda path: tiny_llava_next(path, tokenizer=_yi()),
+    "mllama": lambda path: tiny_mllama(path, tokenizer=_llama3(image=None, pad="<|finetune_right_pad_id|>")),
+    "mllama_first": lambda path: tiny_mllama(
+        path, tokenizer=_llama3(image=None, pad="<|finetune_right_pad_id|>")
+    ),
+}
+PUBLISHED = tuple(_BUILDERS)
+"""The real templates, by the names of their files."""
+
+
 def _sections(head_size: int) -> list[int]:
     """Share a head's rotary pairs between time, height and width."""
     pairs = head_size // 2
@@ -325,42 +423,82 @@ def _byte_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator(_TEXTS, trainer)
-    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
+    # As in the published files, tokens such as <think> are whole and yet plain text.
+    is_special = {text: text not in _PLAIN for text in special}
+    for text, each in is_special.items():
+        token = AddedToken(text, special=each, normalized=False)
+        if each:
+            tokenizer.add_special_tokens([token])
+        else:
+            tokenizer.add_tokens([token])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, pad_token=pad, model_max_length=4096
     )
 
 
-def _sentencepiece_tokenizer() -> Any:
-    """Return a tokenizer like Llama 2's: blanks are part of words, unknown characters become bytes."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+def _add_bos(tokenizer: Any) -> None:
+    """Let the tokenizer put the beginning of text before every text, as Llama 3's does."""
+    bos, bos_id = tokenizer.bos_token, tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, bos_id)]
     )
-    special = ["<unk>", "<s>", "</s>"]
+
+
+def _sentencepiece_tokenizer(
+    core: tuple[str, str, str] = ("<unk>", "<s>", "</s>"),
+    *,
+    eos: str = "</s>",
+    more: tuple[str, ...] = (),
+    adds_bos: bool = True,
+    adds_blank: bool = True,
+    has_special_image: bool = False,
+) -> Any:
+    """Return a tokenizer like Llama 2's: blanks are part of words, unknown characters become bytes.
+
+    Args:
+        core: the unknown token, the beginning and the end of a text.
+        more: special tokens behind the vocabulary.
+        adds_blank: put a blank before every text, so that its first word is as any other.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token=core[0], byte_fallback=True, fuse_unk=True))
+    prefix = [normalizers.Prepend("▁")] if adds_blank else []
+    strip = [decoders.Strip(" ", 1, 0)] if adds_blank else []
+    tokenizer.normalizer = normalizers.Sequence([*prefix, normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
     byte_tokens = [f"<0x{value:02X}>" for value in range(256)]
     trainer = trainers.BpeTrainer(
-        vocab_size=460, special_tokens=[*special, *byte_tokens], show_progress=False
+        vocab_size=460,
+        special_tokens=[*core, *byte_tokens],
+        initial_alphabet=[] if adds_blank else ["▁"],
+        show_progress=False,
     )
     tokenizer.train_from_iterator([word for text in _TEXTS for word in text.split()], trainer)
     # The trainer registers the bytes as added tokens; as in Llama's own file, only the three are special.
     state = json.loads(tokenizer.to_str())
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in special]
-    state["post_processor"] = {
-        "type": "TemplateProcessing",
-        "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-        "pair": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
-    }
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in core]
+    if adds_bos:
+        single = [{"SpecialToken": {"id": core[1], "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+        state["post_processor"] = {
+            "type": "TemplateProcessing",
+            "single": single,
+            "pair": single,
+            "special_tokens": {core[1]: {"id": core[1], "ids": [1], "tokens": [core[1]]}},
+        }
     tokenizer = Tokenizer.from_str(json.dumps(state))
-    tokenizer.add_tokens([AddedToken("<image>", special=False, normalized=False)])
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in more])
+    image = AddedToken("<image>", special=has_special_image, normalized=False)
+    if has_special_image:
+        tokenizer.add_special_tokens([image])
+    else:
+        tokenizer.add_tokens([image])
     tokenizer.add_special_tokens([AddedToken("<pad>", special=True, normalized=False)])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        unk_token="<unk>",
+        bos_token=core[1],
+        eos_token=eos,
+        unk_token=core[0],
         pad_token="<pad>",
         model_max_length=4096,
     )

@@ -12,15 +12,6 @@ from acclimate.engines.open import engine_identity, resolved_dtype
 from acclimate.engines.spec import EngineSpec
 from acclimate.errors import EngineError
 
-_FAMILIES = {
-    "qwen2_vl": "Qwen2-VL",
-    "qwen2_5_vl": "Qwen2.5-VL",
-    "qwen3_vl": "Qwen3-VL",
-    "llava": "LLaVA-1.5",
-    "llava_next": "LLaVA-NeXT",
-    "mllama": "Mllama (Llama 3.2 Vision)",
-}
-
 
 def _row(what: str, detail: str, *, ok: bool = True) -> dict[str, Any]:
     return {"what": what, "ok": ok, "detail": detail}
@@ -49,14 +40,28 @@ def diagnose(model: Path | None = None) -> list[dict[str, Any]]:
     )
     engine = f"needs {', '.join(missing)}" if missing else "works here"
     rows.append(_row("engine transformers", engine, ok=not missing))
-    family = (
-        "unverified: tested on tiny models with our own templates, the real chat template could not be had"
-        if not missing
-        else engine
-    )
-    rows += [_row(f"family {name}", family, ok=not missing) for name in _FAMILIES.values()]
+    rows += [_row("families", engine, ok=False)] if missing else _families()
     if model is not None:
         rows.append(_checkpoint(model))
+    return rows
+
+
+def _families() -> list[dict[str, Any]]:
+    """Return one row per family, and one that says whose rows can be packed."""
+    from acclimate.engines.families import FAMILIES
+
+    rows = []
+    for family in FAMILIES:
+        proven = (
+            f"verified with the real chat template of {family.template_verified}"
+            if family.template_verified
+            else "unverified: tested with our own template only, the real one could not be had"
+        )
+        rows.append(_row(f"family {family.name}", proven))
+    padded = ", ".join(family.name for family in FAMILIES if not family.packs)
+    packed = ", ".join(family.name for family in FAMILIES if family.packs)
+    reason = "its pictures' states belong to a whole row (cross-attention), so its rows are padded"
+    rows.append(_row("packing", f"{packed}; not {padded}: {reason}"))
     return rows
 
 
@@ -78,4 +83,12 @@ def _checkpoint(model: Path) -> dict[str, Any]:
         dtype = resolved_dtype(model, "auto")
     except EngineError as error:
         return _row(str(model), str(error), ok=False)
-    return _row(str(model), f"{_FAMILIES.get(kind, kind)}, {dtype}, identity {identity.digest[:16]}")
+    return _row(str(model), f"{_family_name(kind)}, {dtype}, identity {identity.digest[:16]}")
+
+
+def _family_name(model_type: str) -> str:
+    if importlib.util.find_spec("torch") is None:
+        return model_type
+    from acclimate.engines.families import FAMILIES
+
+    return next((family.name for family in FAMILIES if family.model_type == model_type), model_type)

@@ -208,7 +208,7 @@ def _record_codec(kind: type[Any]) -> _Codec:
         return {name: codec.encode(getattr(record, name)) for name, codec in codec_by_field.items()}
 
     def decode(row: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        return kind(**{name: codec.decode(row[name]) for name, codec in codec_by_field.items()})
+        return kind(**{name: codec.decode(row[name]) for name, codec in codec_by_field.items() if name in row})
 
     return _Codec(pa.struct([codec.field(name) for name, codec in codec_by_field.items()]), encode, decode)
 
@@ -243,6 +243,15 @@ def _union_codec(members: Sequence[Any]) -> _Codec:
     return _Codec(pa.struct(fields), encode, decode, nullable=type(None) in members)
 
 
+def _defaulted(kind: type[Any]) -> set[str]:
+    missing = dataclasses.MISSING
+    return {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is not missing or field.default_factory is not missing
+    }
+
+
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
@@ -268,7 +277,7 @@ def write_records(path: Path, records: Iterable[R], kind: type[R]) -> int:
 
 
 def read_records(path: Path, kind: type[R]) -> Iterator[R]:
-    """Yield the records of a Parquet file in order.
+    """Yield the records of a Parquet file in order; a column added since, with a default, may be missing.
 
     Raises:
         ArtifactError: the file is missing, broken, or holds other records.
@@ -281,7 +290,9 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
             f"{path} cannot be read as Parquet ({error}); delete the folder that holds it and run again."
         ) from error
     with file:
-        if not file.schema_arrow.equals(pa.schema(list(codec.arrow))):
+        held = file.schema_arrow
+        younger = _defaulted(kind) - set(held.names)
+        if not held.equals(pa.schema([each for each in codec.arrow if each.name not in younger])):
             raise ArtifactError(
                 f"{path} does not hold {kind.__name__} records as this version writes them (its columns are "
                 f"{', '.join(file.schema_arrow.names)}); delete the folder that holds it and run again."
@@ -443,7 +454,7 @@ class ImageStore:
 
     def __init__(self, root: Path) -> None:
         """Use the store at `root`, which need not exist yet."""
-        self._root = root
+        self.root = root
         self._paths_by_sha256: dict[str, list[str]] = {}
         self._read_bytes = 0
 
@@ -514,7 +525,7 @@ class ImageStore:
 
     def _home(self, ref: ImageRef) -> Path:
         extension = _EXTENSION_BY_MEDIA_TYPE.get(ref.media_type, "bin")
-        return self._root / "images" / ref.sha256[:2] / f"{ref.sha256}.{extension}"
+        return self.root / "images" / ref.sha256[:2] / f"{ref.sha256}.{extension}"
 
     def _candidates(self, ref: ImageRef) -> Iterator[Path]:
         yield self._home(ref)
@@ -558,14 +569,14 @@ class ImageStore:
             return
         self._paths_by_sha256.setdefault(ref.sha256, []).append(where)
         line = json.dumps({"path": where, "sha256": ref.sha256}) + "\n"
-        self._root.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
         # One write in append mode: lines of several processes never mix.
-        with (self._root / "locations.jsonl").open("ab", buffering=0) as handle:
+        with (self.root / "locations.jsonl").open("ab", buffering=0) as handle:
             handle.write(line.encode())
 
     def _refresh(self) -> None:
         """Read what this or another process has added to the locations."""
-        table = self._root / "locations.jsonl"
+        table = self.root / "locations.jsonl"
         if not table.exists() or table.stat().st_size <= self._read_bytes:
             return
         with table.open("rb") as handle:

@@ -159,7 +159,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One training example. Its images stand before the text of the first user turn."""
+    """One training example."""
 
     id: str
     images: tuple[ImageRef, ...]
@@ -168,6 +168,9 @@ class Conversation:
     """The training stage it belongs to, from 1."""
     sources: tuple[str, ...]
     """Ids of the pairs and triplets it was made from."""
+    image_turns: tuple[int, ...] = ()
+    """For each image the turn it stands in, from 0, never falling; images stand before their turn's text.
+    Empty where all stand in the first user turn."""
 
 
 @dataclass(frozen=True, slots=True)

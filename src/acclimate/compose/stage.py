@@ -30,7 +30,7 @@ from acclimate.records import (
     content_id,
 )
 
-VERSION = 2
+VERSION = 3
 ROOM = "compose"
 
 

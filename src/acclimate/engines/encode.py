@@ -36,8 +36,9 @@ class Encoded:
 
     input_ids: list[int]
     offsets: list[tuple[int, int]]
-    """Of each token, in characters of `Rendered.text`. Every token of an image has its placeholder's span; a
-    token the tokenizer adds by itself (beginning of text) has (0, 0)."""
+    """Of each token, in characters of `Rendered.text`. Every token of an image has an empty span where its
+    placeholder begins, so that it is no part of any text; a token the tokenizer adds by itself (beginning of
+    text) has (0, 0)."""
     model_inputs: dict[str, Tensor]
     """Everything else the forward takes (pixel_values, image_grid_thw, mm_token_type_ids, ...), as the
     family's processor gives it for one row; without input_ids and attention_mask."""
@@ -66,16 +67,26 @@ def preprocess_image(processor: Processor, images: Sequence[Image.Image]) -> Ima
             "family cannot be used. Use a checkpoint of a supported family: Qwen-VL, LLaVA, Mllama."
         ) from error
     except ValueError as error:
-        sizes = ", ".join(f"{image.width}x{image.height}" for image in images)
-        raise EngineError(
-            f"The checkpoint's image processor refuses an image ({sizes} pixels: {error}). Leave the image "
-            "out or crop it."
-        ) from error
+        raise refusal([image.size for image in images], error) from error
     unused = set(getattr(processor, "unused_input_names", ()))
     tensors = {name: value for name, value in inputs.items() if name not in unused}
     if is_nested:
         tensors["num_tiles"] = torch.as_tensor(inputs["num_tiles"])
     return ImageInputs(tensors, tuple(len(text) // len(processor.image_token) for text in replaced))
+
+
+def refusal(sizes: Sequence[tuple[int, int]], error: ValueError) -> EngineError:
+    """Return the error for images that the image processor does not take.
+
+    Args:
+        sizes: width and height of the row's images, in pixels.
+        error: what the processor said.
+    """
+    pixels = ", ".join(f"{width}x{height}" for width, height in sizes)
+    return EngineError(
+        f"The checkpoint's image processor refuses an image ({pixels} pixels: {error}). Leave the image "
+        "out or crop it."
+    )
 
 
 def encode(
@@ -158,7 +169,7 @@ def collate_rows(
     for name in names:
         tensors = [row.model_inputs[name] for row in rows if name in row.model_inputs]
         if name not in PER_TOKEN_INPUTS:
-            batch[name] = _concatenated(tensors)
+            batch[name] = joined(tensors)
             continue
         padded = torch.zeros((len(rows), width, *tensors[0].shape[2:]), dtype=tensors[0].dtype)
         for index, row in enumerate(rows):
@@ -168,7 +179,7 @@ def collate_rows(
     return batch
 
 
-def _concatenated(tensors: Sequence[Tensor]) -> Tensor:
+def joined(tensors: Sequence[Tensor]) -> Tensor:
     """Join along the first dimension; LLaVA-NeXT's images with fewer tiles are padded with empty ones."""
     if tensors[0].dim() > 2:
         most = max(tensor.shape[1] for tensor in tensors)
@@ -201,7 +212,7 @@ def _expanded(
         expanded_ids += ids[start:at]
         expanded_ids += [image_id] * count
         expanded_offsets += offsets[start:at]
-        expanded_offsets += [offsets[at]] * count
+        expanded_offsets += [(offsets[at][0], offsets[at][0])] * count
         start = at + 1
     expanded_ids += ids[start:]
     expanded_offsets += offsets[start:]

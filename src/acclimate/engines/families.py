@@ -7,6 +7,7 @@ a room needs this one module. Processors are built from their parts, so none nee
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -85,6 +86,12 @@ class Family:
     groups: ModuleGroups
     video_processor: str | None = None
     """The video processor its processor_config.json must name, or other tools refuse the checkpoint."""
+    packs: bool = True
+    """Whether rows of a training batch may lie one after another without padding. Mllama's language model
+    sees pictures through cross-attention, whose states belong to a whole row."""
+    template_verified: str = ""
+    """Whose real chat template the golden masks are proven with, and where it is from; empty where it could
+    not be had. Source: `tests/chat_templates/README.md`."""
 
 
 _QWEN2 = ModuleGroups(
@@ -99,8 +106,22 @@ _LLAVA = ModuleGroups(
 )
 
 FAMILIES: tuple[Family, ...] = (
-    Family("Qwen2-VL", "qwen2_vl", "Qwen2VLProcessor", _QWEN2, "Qwen2VLVideoProcessor"),
-    Family("Qwen2.5-VL", "qwen2_5_vl", "Qwen2_5_VLProcessor", _QWEN2, "Qwen2VLVideoProcessor"),
+    Family(
+        "Qwen2-VL",
+        "qwen2_vl",
+        "Qwen2VLProcessor",
+        _QWEN2,
+        "Qwen2VLVideoProcessor",
+        template_verified="Qwen2-VL-Instruct (from xinference 4.1.0)",
+    ),
+    Family(
+        "Qwen2.5-VL",
+        "qwen2_5_vl",
+        "Qwen2_5_VLProcessor",
+        _QWEN2,
+        "Qwen2VLVideoProcessor",
+        template_verified="Qwen2.5-VL-Instruct (from TRL 1.16.0)",
+    ),
     Family(
         "Qwen3-VL",
         "qwen3_vl",
@@ -111,9 +132,25 @@ FAMILIES: tuple[Family, ...] = (
             language=("model.language_model.", "lm_head."),
         ),
         "Qwen3VLVideoProcessor",
+        template_verified="Qwen3-VL-Instruct (from TRL 1.16.0)",
     ),
-    Family("LLaVA-1.5", "llava", "LlavaProcessor", _LLAVA),
-    Family("LLaVA-NeXT", "llava_next", "LlavaNextProcessor", _LLAVA),
+    Family(
+        "LLaVA-1.5",
+        "llava",
+        "LlavaProcessor",
+        _LLAVA,
+        template_verified="llava-1.5-7b-hf (from transformers' tests)",
+    ),
+    Family(
+        "LLaVA-NeXT",
+        "llava_next",
+        "LlavaNextProcessor",
+        _LLAVA,
+        template_verified=(
+            "llava-v1.6 on Vicuna, Yi and Mistral (this one cannot be a synthesizer) and llama3-llava-next "
+            "(from transformers, TRL 1.16.0 and vlprm)"
+        ),
+    ),
     Family(
         "Mllama",
         "mllama",
@@ -123,6 +160,8 @@ FAMILIES: tuple[Family, ...] = (
             projector=("model.multi_modal_projector.",),
             language=("model.language_model.", "lm_head."),
         ),
+        packs=False,
+        template_verified="Llama-3.2-Vision-Instruct, no system text beside a picture (from NVIDIA NeMo)",
     ),
 )
 
@@ -233,9 +272,15 @@ def load_model(path: Path, dtype: DType = "auto") -> Model:
     dtypes: dict[str, Any] = {"bfloat16": torch.bfloat16, "float32": torch.float32, "auto": "auto"}
     try:
         auto: Any = transformers.AutoModelForImageTextToText
-        model = auto.from_pretrained(
-            folder, dtype=dtypes[dtype], local_files_only=True, trust_remote_code=False, use_safetensors=True
+        model, found = auto.from_pretrained(
+            folder,
+            dtype=dtypes[dtype],
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
+        _require_whole(folder, found)
         if base is not None:
             import peft
 
@@ -279,6 +324,23 @@ def save_processor(source: Path, target: Path) -> None:
         **{key: image[key] for key in kept if key in image},
     }
     config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _require_whole(folder: Path, found: Mapping[str, Any]) -> None:
+    """Refuse weights that are not those of the model in config.json: what is missing would be random."""
+    missing = sorted(map(str, found.get("missing_keys", ())))
+    other = sorted(str(each[0] if isinstance(each, tuple) else each) for each in found["mismatched_keys"])
+    if not missing and not other:
+        return
+    what = (
+        f"has no weights for {len(missing)} parameters, for instance {missing[0]}"
+        if missing
+        else (f"has weights of another shape for {len(other)} parameters, for instance {other[0]}")
+    )
+    raise EngineError(
+        f"The checkpoint in {folder} {what}: its *.safetensors belong to another model or another family "
+        "than its config.json says. Copy both from the same checkpoint."
+    )
 
 
 def _processor_folder(path: Path) -> Path:

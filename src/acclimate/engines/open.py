@@ -12,6 +12,7 @@ from acclimate.engines.checkpoint import (
     read_json_object,
     require_checkpoint,
 )
+from acclimate.engines.hub import hub_name
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine, EngineIdentity
 from acclimate.engines.spec import EngineExecution, EngineSpec, ServerExecution
@@ -71,7 +72,7 @@ def engine_identity(spec: EngineSpec, cache_dir: Path | None = None) -> EngineId
         return cached_sha256(file, cache_dir)
 
     digest = folder_digest(path, resolved_dtype(path, spec.dtype), hash_file)
-    return EngineIdentity(name=path.resolve().name, digest=digest)
+    return EngineIdentity(name=hub_name(path) or path.resolve().name, digest=digest)
 
 
 def _served_identity(spec: EngineSpec) -> EngineIdentity:

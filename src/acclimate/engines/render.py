@@ -9,6 +9,7 @@ turn: special tokens in them are made harmless first.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeAlias
 
 import jinja2
@@ -25,6 +26,9 @@ WORD_JOINER = "\u2060"
 
 _NO_HEADER = "\ue002"
 _MARK = "\ue000{index}\ue001"
+_TODAY = datetime(2024, 7, 26, tzinfo=UTC)
+"""The date a template is told that asks for today's, so that a prompt is the same tomorrow. Source: Llama 3's
+own, where it has no clock."""
 
 
 class RenderError(EngineError):
@@ -114,14 +118,20 @@ class _Template:
         self.image_token = image_token if isinstance(image_token, str) else None
         self.end_of_text = _end_of_text(processor)
         self._shapes: dict[tuple[tuple[Role, ...], tuple[int, ...], Role | None, bool], _Shape] = {}
+        self._clock = _stopped_clock(processor)
+        self._system_is_string = False
+        self._system_is_string = self._wants_system_as_string()
         self.user_closing = self._closing(("user",))
         self.assistant_closing = self._closing(("user", "assistant"))
         pieces = self._pieces(("user", "assistant", "user", "assistant"), (), opens_assistant=False)
-        self.assistant_header = self._after(pieces[1], self.user_closing)
+        self._written_header = self._after(pieces[1], self.user_closing)
+        self.assistant_header = self._prompted(self._written_header)
         self.user_header = self._after(pieces[2], self.assistant_closing)
-        headers = (self.user_header, self.assistant_header)
-        # Where a header is plain words (`USER:`), the words themselves must not open a turn.
-        plain = {header.strip() for header in headers if header.strip() and not self.special.search(header)}
+        # Where a turn is opened or closed by plain words (`USER:`, `[/INST]`), the words must not do so in a
+        # text.
+        around = (self.user_header, self.assistant_header, *self._around_system())
+        around += (self.user_closing.end_of_turn, self.assistant_closing.end_of_turn)
+        plain = {words.strip() for words in around if words.strip() and not self.special.search(words)}
         self.guarded = re.compile(
             "|".join(re.escape(text) for text in sorted(special | plain, key=len, reverse=True))
         )
@@ -140,7 +150,7 @@ class _Template:
     def _build(
         self, roles: tuple[Role, ...], images: tuple[int, ...], opens: Role | None, *, whole: bool
     ) -> _Shape:
-        pieces = self._pieces(roles, images, opens_assistant=opens == "assistant")
+        pieces = self._prompted_pieces(roles, images, opens_assistant=opens == "assistant")
         header_starts: list[int] = []
         end_lengths: list[int] = []
         for index, role in enumerate(roles):
@@ -190,6 +200,41 @@ class _Template:
             return self._split(pieces[1].removesuffix(self.user_header))
         return _Closing("", "")
 
+    def _around_system(self) -> tuple[str, ...]:
+        """Return what the template writes before and after a system text; nothing where it takes none."""
+        try:
+            before = self._pieces(("system", "user"), (), opens_assistant=False)[0]
+        except RenderError:
+            return ()
+        return (before, self._system_closing().end_of_turn)
+
+    def _prompted(self, written: str) -> str:
+        """Return an assistant's header as the model is prompted with it, from what a written turn has.
+
+        The template of LLaVA-NeXT on Llama 3 writes a line feed in a turn that the prompt for one lacks; a
+        model trained with it would never see its prompt. A blank stays: it is part of the first word's token.
+        """
+        prompt = self._pieces(("user",), (), opens_assistant=True)[-1]
+        opening = prompt.removeprefix(self.user_closing.whole)
+        missing = written.removeprefix(opening)
+        is_line_feed = not missing.strip() and bool(missing.strip(" "))
+        return opening if opening and written.startswith(opening) and is_line_feed else written
+
+    def _wants_system_as_string(self) -> bool:
+        """Say whether a system text must be given as a string, as to Llama 3.2 Vision's template.
+
+        It would write a list of parts as Python prints it.
+        """
+        texts = (_MARK.format(index=0), _MARK.format(index=1))
+        for as_string in (False, True):
+            self._system_is_string = as_string
+            try:
+                if texts[0] in self._render(("system", "user"), (), texts, opens_assistant=False):
+                    return as_string
+            except RenderError:
+                continue
+        return False
+
     def _closing(self, roles: tuple[Role, ...]) -> _Closing:
         return self._split(self._pieces(roles, (), opens_assistant=False)[-1])
 
@@ -232,17 +277,29 @@ class _Template:
             pieces.append(before)
         return [*pieces, text]
 
+    def _prompted_pieces(
+        self, roles: tuple[Role, ...], images: tuple[int, ...], *, opens_assistant: bool
+    ) -> list[str]:
+        """Return the pieces with every assistant's turn opened as the model is prompted."""
+        pieces = self._pieces(roles, images, opens_assistant=opens_assistant)
+        for index, role in enumerate(roles):
+            if role == "assistant" and pieces[index].endswith(self._written_header):
+                pieces[index] = pieces[index].removesuffix(self._written_header) + self.assistant_header
+        return pieces
+
     def _render(
         self, roles: tuple[Role, ...], images: tuple[int, ...], texts: Sequence[str], *, opens_assistant: bool
     ) -> str:
         counts = images or (0,) * len(roles)
         messages = [
-            {"role": role, "content": [{"type": "image"}] * count + [{"type": "text", "text": text}]}
+            {"role": role, "content": text}
+            if role == "system" and self._system_is_string
+            else {"role": role, "content": [{"type": "image"}] * count + [{"type": "text", "text": text}]}
             for role, count, text in zip(roles, counts, texts, strict=True)
         ]
         try:
             rendered = self._processor.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=opens_assistant
+                messages, tokenize=False, add_generation_prompt=opens_assistant, **self._clock
             )
         except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise RenderError(
@@ -277,12 +334,7 @@ def markers(processor: Processor) -> TurnMarkers:
             cannot be read.
     """
     template = template_of(processor)
-    if template.user_closing != template.assistant_closing:
-        raise RenderError(
-            f"The checkpoint's chat template closes a user turn with {template.user_closing.whole!r} and an "
-            f"assistant turn with {template.assistant_closing.whole!r}. It can answer and be trained, but it "
-            "cannot be a synthesizer; take a checkpoint whose template closes every turn alike."
-        )
+    _require_one_closing(template)
     return TurnMarkers(
         user=template.user_header,
         assistant=template.assistant_header,
@@ -290,6 +342,15 @@ def markers(processor: Processor) -> TurnMarkers:
         separator=template.assistant_closing.separator,
         end_of_text=template.end_of_text,
     )
+
+
+def _require_one_closing(template: _Template) -> None:
+    if template.user_closing != template.assistant_closing:
+        raise RenderError(
+            f"The checkpoint's chat template closes a user turn with {template.user_closing.whole!r} and an "
+            f"assistant turn with {template.assistant_closing.whole!r}. It can answer and be trained, but it "
+            "cannot be a synthesizer; take a checkpoint whose template closes every turn alike."
+        )
 
 
 def render(
@@ -307,8 +368,8 @@ def render(
         turns: at least one.
         n_images: images of the first user turn, or one count per turn. They stand before the turn's text.
         opens: whose turn is opened after the last one; None opens none.
-        end_of_text: close the conversation with the family's end-of-text token (only where nothing is
-        opened).
+        end_of_text: close the conversation with the family's end-of-text token, as a synthesizer is tuned
+        (only where nothing is opened).
 
     Returns:
         The text and the spans of its turns. Where the template closes an assistant's turn with no token
@@ -316,13 +377,16 @@ def render(
         at the end, and turns are closed as the template writes them.
 
     Raises:
-        EngineError: the template cannot write such a conversation.
+        EngineError: the template cannot write such a conversation, or `end_of_text` is asked of one whose
+            turns are closed in different ways, which no synthesizer can write.
     """
     if not turns:
         raise RenderError("An empty conversation cannot be rendered. Give at least one turn.")
     if end_of_text and opens is not None:
         raise RenderError("A conversation that opens a turn has no end of text. Ask for one of the two.")
     template = template_of(processor)
+    if end_of_text:
+        _require_one_closing(template)
     roles = tuple(turn.role for turn in turns)
     if isinstance(n_images, int):
         counts = [0] * len(roles)
@@ -356,6 +420,17 @@ def render(
         position = text_end + len(after)
     start = position - len(template.end_of_text) if end_of_text else position
     return Rendered("".join(parts), tuple(spans), start, sum(images))
+
+
+def _stopped_clock(processor: Processor) -> dict[str, Any]:
+    """Return what `apply_chat_template` must be given where the template asks for today's date."""
+    template = processor.chat_template
+    text = template.get("default", "") if isinstance(template, dict) else str(template)
+    if "strftime_now" not in text:
+        return {}
+    # Under its own name it would be taken for an argument of the processor. The empty text saves a line feed.
+    told = "{% set strftime_now = acclimate_clock %}{{ '' }}"
+    return {"chat_template": told + text, "acclimate_clock": _TODAY.strftime}
 
 
 def _end_of_text(processor: Processor) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from acclimate.engines.hub import model_folder
 from acclimate.engines.keys import VARIABLE
 from acclimate.errors import RecipeError
 
@@ -22,8 +23,9 @@ class EngineSpec(BaseModel):
     engine: Literal["transformers", "openai", "fake"] = "transformers"
     """`openai` is any server that speaks its chat API; `fake` exists from Python only."""
     model: str
-    """transformers: folder of a checkpoint, or of a LoRA adapter whose base is on this machine. openai: the
-    model's name on the server."""
+    """transformers: folder of a checkpoint, or of a LoRA adapter whose base is on this machine, or the name
+    of a model on the Hugging Face hub whose files are in this machine's cache (`Qwen/Qwen2-VL-2B-Instruct`,
+    with `@REVISION` where it is not the main one). openai: the model's name on the server."""
     dtype: Literal["bfloat16", "float32", "auto"] = "auto"
     """transformers: `auto` takes the one the checkpoint was saved in."""
     base_url: str | None = None
@@ -32,8 +34,8 @@ class EngineSpec(BaseModel):
     """openai: any word. A server does not tell when the model behind a name has changed; another word here
     asks everything again."""
     template: str | None = None
-    """openai: folder with the tokenizer, processor and chat template of the served model (its checkpoint
-    folder will do; weights are not read). Needed only to let the model continue as the user, which vLLM
+    """openai: folder or hub name of the tokenizer, processor and chat template of the served model (its
+    checkpoint will do; weights are not read). Needed only to let the model continue as the user, which vLLM
     can."""
     log_probabilities: LogProbabilities = "first_token"
     """openai: how choices are scored. `first_token`: by the `top_logprobs` of the reply's first token, for
@@ -145,12 +147,13 @@ def spec_of(model: str | Mapping[str, Any] | EngineSpec, base: Path | None = Non
     """Return the spec that a recipe's value means.
 
     Args:
-        model: the folder of a checkpoint; `openai:NAME@URL` for a model on a server; a mapping of the fields
-            of EngineSpec (`engine` may be left out beside a `base_url`); or a spec.
-        base: what relative folders count from: the recipe's folder; None leaves them as they are.
+        model: the folder of a checkpoint, or its name on the Hugging Face hub; `openai:NAME@URL` for a model
+            on a server; a mapping of the fields of EngineSpec (`engine` may be left out beside a
+            `base_url`); or a spec.
+        base: what relative folders count from: the recipe's folder; None leaves names as they are.
 
     Raises:
-        RecipeError: it means none.
+        RecipeError: it means none. EngineError: a model of the hub is not in this machine's cache.
     """
     if isinstance(model, EngineSpec):
         spec = model
@@ -170,9 +173,9 @@ def spec_of(model: str | Mapping[str, Any] | EngineSpec, base: Path | None = Non
         return spec
     update: dict[str, str] = {}
     if spec.engine == "transformers":
-        update["model"] = str((base / spec.model).resolve())
+        update["model"] = str(model_folder(spec.model, base))
     if spec.template is not None:
-        update["template"] = str((base / spec.template).resolve())
+        update["template"] = str(model_folder(spec.template, base))
     return spec.model_copy(update=update)
 
 

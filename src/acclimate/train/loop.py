@@ -1,14 +1,15 @@
-"""The training loop: `transformers.Trainer` with our batches, our loss, and checkpoints that survive a kill.
+"""The training loop: whole optimizer steps, exact over passes, processes and interruptions.
 
-One item of the data loader is one optimizer step with all its micro-batches, so the loss of a step is the
-mean over the step's trained tokens whatever the micro-batches are. Only trained positions go through the
-output head. Resuming is exact: order, optimizer, schedule and random numbers go on as if nothing happened.
+One item of the data loader is one optimizer step with all the passes of this process, and a step's loss is
+the mean over the trained tokens of all passes of all processes, however it is cut. Only trained positions go
+through the output head. Resuming is exact: order, optimizer, schedule and random numbers go on as if nothing
+had happened.
 """
 # ruff: noqa: ANN401
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
 
 from acclimate.errors import TrainError
 from acclimate.train import checkpoints
 from acclimate.train.collate import Steps
+from acclimate.train.ranks import Ranks
 from acclimate.train.schedule import Step, learning_rate_factor
 from acclimate.train.stage import LossRow, Progress, TrainConfig
+
+_NOT_FOR_THE_MODEL = ("trained", "linked")
 
 
 def selected_logits(model: nn.Module, head: nn.Module, inputs: dict[str, Any], positions: Tensor) -> Tensor:
@@ -45,20 +47,28 @@ def selected_logits(model: nn.Module, head: nn.Module, inputs: dict[str, Any], p
     return logits
 
 
-def summed_loss(model: nn.Module, head: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def summed_loss(model: nn.Module, head: nn.Module, batch: Mapping[str, Any]) -> Tensor:
     """Return the cross-entropy summed over the batch's trained tokens, in nats.
 
     Args:
         model: any multimodal causal language model of `transformers`.
         head: its output embeddings.
-        batch: from `collate`.
+        batch: from `collate`; where it has `linked` positions, they are passed through the head and count
+            for nothing.
     """
-    inputs = {name: value for name, value in batch.items() if name != "trained"}
-    counted = batch["trained"][:, 1:]
-    positions = nn.functional.pad(counted, (0, 1), value=False)
+    inputs = {name: value for name, value in batch.items() if name not in _NOT_FOR_THE_MODEL}
+    counted = nn.functional.pad(batch["trained"][:, 1:], (0, 1), value=False)
+    linked = batch.get("linked")
+    positions = counted if linked is None else counted | linked
     logits = selected_logits(model, head, inputs, positions)
-    targets = batch["input_ids"][:, 1:][counted]
-    return nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+    if logits.dtype != torch.float64:
+        logits = logits.float()
+    targets = batch["input_ids"][:, 1:][batch["trained"][:, 1:]]
+    if linked is None:
+        return nn.functional.cross_entropy(logits, targets, reduction="sum")
+    is_counted = counted[positions]
+    loss = nn.functional.cross_entropy(logits[is_counted], targets, reduction="sum")
+    return loss + 0.0 * logits[~is_counted].sum()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,168 +78,151 @@ class Job:
     config: TrainConfig
     schedule: Sequence[Step]
     steps_per_epoch: int
-    device: str
-    """`cpu` or `cuda`."""
     work: Path
     """Where checkpoints are kept."""
     key: str
     """Decides whether a checkpoint there belongs to this training."""
     on_progress: Progress | None
-
-
-class StepTrainer(Trainer):
-    """A `Trainer` whose batches are whole optimizer steps.
-
-    What is overridden: where batches come from, the step's loss, and how checkpoints are kept.
-    """
-
-    # Set by `Trainer`, whose own annotations allow for more.
-    model: Any
-    optimizer: Any
-    lr_scheduler: Any
-    train_dataset: Any
-
-    def __init__(self, job: Job, head: nn.Module, **kwargs: Any) -> None:
-        """Take what `Trainer` takes, and the training's own."""
-        super().__init__(**kwargs)
-        self.remove_callback(PrinterCallback)
-        self.losses: list[LossRow] = []
-        self._job = job
-        self._head = head
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Return the steps in their order."""
-        return DataLoader(
-            self.train_dataset,
-            batch_size=1,
-            shuffle=False,
-            collate_fn=_only,
-            num_workers=self.args.dataloader_num_workers,
-        )
-
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:  # noqa: ARG002
-        """Do the passes of one optimizer step and return its loss.
-
-        Raises:
-            TrainError: the loss or the gradient is not finite, or the model refuses a batch.
-        """
-        model.train()
-        number = self.state.global_step
-        n_trained = self._job.schedule[number].n_trained
-        total = torch.zeros((), device=self.args.device)
-        for batch, ids in zip(inputs["micro_batches"], inputs["ids"], strict=True):
-            loss = self._loss(model, batch, ids) / n_trained
-            if loss.requires_grad:  # text alone teaches nothing to a projector that learns alone
-                self.accelerator.backward(loss)
-            total += loss.detach()
-        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        norm = nn.utils.clip_grad_norm_(learning, self._job.config.max_gradient_norm)
-        if not (math.isfinite(total.item()) and math.isfinite(norm.item())):
-            raise TrainError(
-                f"The loss is not finite at step {number + 1} (loss {total.item()}, gradient norm "
-                f"{norm.item()}). Lower `train.learning_rate`, lengthen `train.warmup_ratio`, or set "
-                "`train.precision` to fp32; then run again."
-            )
-        self.losses.append(
-            LossRow(
-                step=number + 1,
-                epoch=(number + 1) / self._job.steps_per_epoch,
-                loss=total.item(),
-                learning_rate=float(self.lr_scheduler.get_last_lr()[0]),
-                tokens=n_trained,
-            )
-        )
-        return total
-
-    def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
-        """Count nothing: the count walks every parameter at every step."""
-        return 0
-
-    def _loss(self, model: nn.Module, batch: dict[str, Tensor], ids: Sequence[str]) -> Tensor:
-        mixed = self._job.config.precision == "bf16"
-        try:
-            with torch.autocast(self.args.device.type, torch.bfloat16, enabled=mixed):
-                return summed_loss(model, self._head, self._prepare_inputs(batch))
-        except (ValueError, IndexError) as error:
-            raise TrainError(
-                f"The model refuses a batch ({' '.join(str(error).split())[:300]}) of conversations "
-                f"{', '.join(ids[:8])}. Leave them out, or check that processor and weights belong together."
-            ) from error
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:  # noqa: ARG002
-        part = checkpoints.begin(self._job.work)
-        checkpoints.save_weights(self.model, part)
-        checkpoints.save_losses(self.losses, part)
-        checkpoints.save_state(self.optimizer.state_dict(), part / "optimizer.pt")
-        checkpoints.save_state(self.lr_scheduler.state_dict(), part / "scheduler.pt")
-        self._save_rng_state(str(part))
-        self.state.save_to_json(str(part / "trainer_state.json"))
-        checkpoints.finish(part, self._job.work, self.state.global_step, self._job.key)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
-        folder = Path(resume_from_checkpoint)
-        checkpoints.load_weights(self.model, folder)
-        self.losses = list(checkpoints.load_losses(folder))
-
-
-class _Report(TrainerCallback):
-    """Passes every finished step on."""
-
-    def __init__(self, losses: Callable[[], Sequence[LossRow]], on_progress: Progress) -> None:
-        self._losses = losses
-        self._on_progress = on_progress
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self._on_progress(state.global_step, state.max_steps, self._losses()[-1].loss)
+    on_row: Callable[[LossRow], None] | None = None
+    """Told every step's row of the loss log, for trackers."""
 
 
 def fit(
-    model: nn.Module, head: nn.Module, data: Steps, groups: list[dict[str, Any]], job: Job
-) -> Sequence[LossRow]:
-    """Train the model in place, from the newest checkpoint where there is one; return the loss log.
+    model: Any,
+    head: nn.Module,
+    data: Steps,
+    optimizer_groups: list[dict[str, Any]],
+    job: Job,
+    ranks: Ranks,
+) -> tuple[Any, Sequence[LossRow]]:
+    """Train the model, from the newest checkpoint where there is one.
 
     Args:
-        model: with what learns marked by `requires_grad`, in fp32.
+        model: with what learns marked by `requires_grad`, on the device.
         head: its output embeddings.
         data: one item per step of the job's schedule.
-        groups: AdamW's parameter groups.
-        job: what is done, and where.
+        optimizer_groups: AdamW's; `lr` is the peak.
+        job: what is done, and where. ranks: who does it.
+
+    Returns:
+        The model as the processes hold it, and the loss log.
 
     Raises:
-        TrainError: see `StepTrainer.training_step`.
+        TrainError: the loss or the gradient is not finite, the model refuses a batch, or a checkpoint is of
+            another model.
     """
     config, total = job.config, len(job.schedule)
-    arguments = TrainingArguments(
-        output_dir=str(job.work),
-        per_device_train_batch_size=1,
-        max_steps=total,
-        save_strategy="steps",
-        save_steps=config.save_every,
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        max_grad_norm=0.0,
-        seed=config.seed % 2**32,
-        use_cpu=job.device == "cpu",
-        dataloader_num_workers=config.execution.workers,
-        dataloader_pin_memory=False,
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # one device: DataParallel would split a step's tensors
     with _deterministic():
-        optimizer = torch.optim.AdamW(groups, fused=True)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, total, config.warmup_ratio)
+        optimizer: Any = torch.optim.AdamW(optimizer_groups, fused=True)
+        peaks = [float(group["lr"]) for group in optimizer.param_groups]
+        model, optimizer = ranks.prepare(model, optimizer)
+        losses: list[LossRow] = []
+        first = 0
+        if (last := checkpoints.newest(job.work, job.key)) is not None:
+            ranks.load(model, optimizer, last)
+            losses = list(checkpoints.load_losses(last))
+            first = checkpoints.step_of(last)
+        model.train()
+        for number, item in enumerate(_loader(data, first, total, config.execution.workers), start=first):
+            factor = learning_rate_factor(number, total, config.warmup_ratio)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            loss = _step(model, head, item, job, ranks, number)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(
+                LossRow(
+                    step=number + 1,
+                    epoch=(number + 1) / job.steps_per_epoch,
+                    loss=loss,
+                    learning_rate=config.learning_rate * factor,
+                    tokens=job.schedule[number].n_trained,
+                )
+            )
+            if (number + 1) % config.save_every == 0 or number + 1 == total:
+                _save(model, optimizer, losses, job, ranks)
+            if ranks.rank == 0:
+                _tell(job, losses[-1], total)
+    return model, losses
+
+
+def _tell(job: Job, row: LossRow, total: int) -> None:
+    if job.on_row is not None:
+        job.on_row(row)
+    if job.on_progress is not None:
+        job.on_progress(row.step, total, row.loss)
+
+
+def _loader(data: Steps, first: int, total: int, workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        data,
+        batch_size=None,
+        sampler=range(first, total),
+        num_workers=workers,
+        prefetch_factor=2 if workers else None,
+        generator=torch.Generator(),  # its own: it draws a seed, which would move dropout's numbers
+    )
+
+
+def _step(model: Any, head: nn.Module, item: Mapping[str, Any], job: Job, ranks: Ranks, number: int) -> float:
+    """Do the passes of one step and return its loss; gradients are left clipped."""
+    n_trained = job.schedule[number].n_trained
+    total = torch.zeros((), device=ranks.device)
+    n_passes = len(item["batches"])
+    for index, (batch, ids) in enumerate(zip(item["batches"], item["ids"], strict=True)):
+        with ranks.passing(model, is_last=index + 1 == n_passes):
+            loss = _loss(model, head, batch, ids, job, ranks) / n_trained
+            if loss.requires_grad:  # text alone teaches nothing to a projector that learns alone
+                ranks.backward(loss)
+        total += loss.detach()
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            # A step without pictures, say: what learns moves on as it does in one of several processes.
+            parameter.grad = torch.zeros_like(parameter)
+    norm = ranks.clip(model, job.config.max_gradient_norm)
+    value = float(ranks.summed(total))
+    if not (math.isfinite(value) and math.isfinite(norm)):
+        raise TrainError(
+            f"The loss is not finite at step {number + 1} (loss {value}, gradient norm {norm}). Lower "
+            "`train.learning_rate`, lengthen `train.warmup_ratio`, or set `train.precision` to fp32; then "
+            "run again."
         )
-        trainer = StepTrainer(
-            job, head, model=model, args=arguments, train_dataset=data, optimizers=(optimizer, scheduler)
-        )
-        if job.on_progress is not None:
-            trainer.add_callback(_Report(lambda: trainer.losses, job.on_progress))
-        last = checkpoints.newest(job.work, job.key)
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return trainer.losses
+    return value
+
+
+def _loss(
+    model: Any,
+    head: nn.Module,
+    batch: Mapping[str, Any],
+    ids: Sequence[str],
+    job: Job,
+    ranks: Ranks,
+) -> Tensor:
+    mixed = job.config.precision == "bf16"
+    moved = {
+        name: value.to(ranks.device, non_blocking=True) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }
+    try:
+        with torch.autocast(ranks.device.type, torch.bfloat16, enabled=mixed):
+            return summed_loss(model, head, moved)
+    except (ValueError, IndexError) as error:
+        raise TrainError(
+            f"The model refuses a batch ({' '.join(str(error).split())[:300]}) of conversations "
+            f"{', '.join(ids[:8])}. Leave them out, or check that processor and weights belong together."
+        ) from error
+
+
+def _save(model: Any, optimizer: Any, losses: Sequence[LossRow], job: Job, ranks: Ranks) -> None:
+    if ranks.rank == 0:
+        part = checkpoints.begin(job.work)
+        checkpoints.save_losses(losses, part)
+    ranks.wait()
+    ranks.save(model, optimizer, checkpoints.unfinished(job.work))
+    ranks.wait()
+    if ranks.rank == 0:
+        checkpoints.finish(checkpoints.unfinished(job.work), job.work, len(losses), job.key)
+    ranks.wait()
 
 
 @contextmanager
@@ -251,7 +244,3 @@ def _deterministic() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(mode=before[0], warn_only=before[1])
         switches.fill_uninitialized_memory = fills
-
-
-def _only(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return items[0]

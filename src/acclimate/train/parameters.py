@@ -1,18 +1,21 @@
 """Which parameters learn, and how fast: module groups, optimizer groups, LoRA targets, the dry run's plan."""
 # ruff: noqa: ANN401
 
-from collections.abc import Collection, Iterator
+import importlib.util
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import peft
 import torch
 import transformers
-from torch import nn
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from acclimate.engines.checkpoint import adapter_base, require_checkpoint
 from acclimate.engines.families import Family, family_of, module_group
 from acclimate.errors import TrainError
+from acclimate.train.memory import Shape, memory_bytes
 from acclimate.train.schedule import n_steps
 from acclimate.train.stage import Group, GroupPlan, TrainConfig, TrainPlan
 
@@ -35,9 +38,37 @@ def prepare(model: nn.Module, config: TrainConfig, family: Family | None) -> nn.
             parameter.requires_grad_(module_group(family, name) not in config.freeze)
     else:
         model = _with_lora(model, config, family)
+    if config.execution.gradient_checkpointing:
+        checkpointing: Any = model.gradient_checkpointing_enable
+        checkpointing(gradient_checkpointing_kwargs={"use_reentrant": False})
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainError(_nothing_learns(config))
     return model
+
+
+def freeze_unreached(model: nn.Module, loss: Tensor) -> int:
+    """Freeze what a loss on a row with a picture does not depend on; return how many parameters that are.
+
+    A last layer whose output is not used, or a vision tower where no row has a picture: it would learn
+    nothing, and only shrink by weight decay.
+
+    Raises:
+        TrainError: nothing is left to learn.
+    """
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    frozen = 0
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.requires_grad = False
+            frozen += parameter.numel()
+        parameter.grad = None
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise TrainError(
+            "Nothing would learn: what is not frozen plays no part in the loss. Take a group out of "
+            "`train.freeze`, or bring conversations with pictures."
+        )
+    return frozen
 
 
 def optimizer_groups(model: nn.Module, config: TrainConfig, family: Family | None) -> list[dict[str, Any]]:
@@ -60,7 +91,7 @@ def optimizer_groups(model: nn.Module, config: TrainConfig, family: Family | Non
                     {
                         "params": parameters,
                         "lr": config.learning_rate_of(group),
-                        "weight_decay": config.weight_decay if decays else 0.0,
+                        "weight_decay": config.weight_decay_of(group) if decays else 0.0,
                     }
                 )
     return groups
@@ -80,13 +111,7 @@ def plan_training(
     total = dict.fromkeys(GROUPS, 0)
     for name, parameter in empty.named_parameters():
         total[module_group(family, name)] += parameter.numel()
-    if config.method == "full":
-        trainable = {group: 0 if group in config.freeze else count for group, count in total.items()}
-    else:
-        trainable = dict.fromkeys(GROUPS, 0)
-        for name, layer in _lora_layers(empty, config, family):
-            added = config.lora.rank * (layer.in_features + layer.out_features)
-            trainable[module_group(family, f"{name}.weight")] += added
+    trainable = trainable_counts(empty, config, family, total)
     if not any(trainable.values()):
         raise TrainError(_nothing_learns(config))
     steps = n_steps(n_conversations, config.batch_size, config.epochs, config.max_steps)
@@ -95,9 +120,85 @@ def plan_training(
         seen = min(steps * config.batch_size, config.epochs * n_conversations)
         tokens = round(seen * tokens_per_conversation)
     groups = tuple(
-        GroupPlan(group, total[group], trainable[group], config.learning_rate_of(group)) for group in GROUPS
+        GroupPlan(
+            group,
+            total[group],
+            trainable[group],
+            config.learning_rate_of(group),
+            config.weight_decay_of(group),
+        )
+        for group in GROUPS
     )
-    return TrainPlan(groups, steps, tokens)
+    largest = min(config.execution.tokens_per_pass, config.execution.micro_batch * config.max_tokens)
+    if tokens_per_conversation is not None:
+        largest = min(largest, round(config.execution.micro_batch * tokens_per_conversation))
+    needed = memory_bytes(config, total, trainable, Shape.of(settings), tokens=largest)
+    return TrainPlan(groups, steps, tokens, needed)
+
+
+def trainable_counts(
+    model: Any, config: TrainConfig, family: Family | None, total: Mapping[Group, int]
+) -> dict[Group, int]:
+    """Return how many parameters learn, by group: of the model, or of the updates beside its weights."""
+    if config.method == "full":
+        return {group: 0 if group in config.freeze else count for group, count in total.items()}
+    trainable = dict.fromkeys(GROUPS, 0)
+    for name, layer in _lora_layers(model, config, family):
+        added = config.lora.rank * (layer.in_features + layer.out_features)
+        trainable[module_group(family, f"{name}.weight")] += added
+    return trainable
+
+
+def load_frozen(base: Path) -> Any:
+    """Load a checkpoint with the language model's and the vision tower's matrices in 4 bits, for QLoRA.
+
+    Source: QLoRA (Dettmers et al. 2023): NormalFloat 4, doubly quantised, computed in bfloat16.
+
+    Raises:
+        TrainError: bitsandbytes is not installed, or the checkpoint is an adapter.
+    """
+    if adapter_base(base) is not None:
+        raise TrainError(
+            f"{base} is an adapter, which QLoRA cannot start from. Merge it into its base first."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise TrainError(
+            "train.method is qlora, and bitsandbytes is not installed. Install the extra: pip install "
+            "'acclimate[gpu]'; or set train.method to lora."
+        )
+    library: Any = transformers
+    settings = library.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=["lm_head"],
+    )
+    return library.AutoModelForImageTextToText.from_pretrained(
+        base,
+        quantization_config=settings,
+        dtype=torch.float32,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+
+
+def compile_layers(model: nn.Module) -> None:
+    """Send the repeated layers of a model through torch.compile, each by itself."""
+    for layer in repeated_layers(model):
+        layer.compile(dynamic=True)
+
+
+def repeated_layers(model: nn.Module) -> list[nn.Module]:
+    """Return the layers that a model's towers are stacked from."""
+    return [
+        layer
+        for layers in model.modules()
+        if isinstance(layers, nn.ModuleList)
+        for layer in layers
+        if isinstance(layer, GradientCheckpointingLayer)
+    ]
 
 
 def _with_lora(model: nn.Module, config: TrainConfig, family: Family | None) -> nn.Module:

@@ -5,8 +5,9 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,31 @@ import transformers
 from transformers.utils import logging
 
 from acclimate.engines.checkpoint import adapter_base, folder_digest, require_checkpoint
-from acclimate.engines.families import family_of, load_model, load_processor
+from acclimate.engines.families import family_of, load_model, load_processor, module_group
 from acclimate.errors import EngineError, TrainError
 from acclimate.files import ImageStore, sha256_file
 from acclimate.records import Conversation
-from acclimate.train import attention, save
-from acclimate.train.collate import RowEncoder, Rows, Steps
-from acclimate.train.loop import Job, fit
-from acclimate.train.parameters import optimizer_groups, prepare
-from acclimate.train.schedule import schedule
-from acclimate.train.stage import VERSION, LossRow, Progress, TrainConfig, TrainOutcome
+from acclimate.train import attention, kernels, launch, save
+from acclimate.train.collate import Collate, Steps, packed, padded, positions_of
+from acclimate.train.loop import Job, fit, summed_loss
+from acclimate.train.memory import Shape, memory_bytes, require_memory
+from acclimate.train.parameters import (
+    GROUPS,
+    compile_layers,
+    freeze_unreached,
+    load_frozen,
+    optimizer_groups,
+    prepare,
+    trainable_counts,
+)
+from acclimate.train.ranks import Alone, Ranks
+from acclimate.train.rows import Row, RowEncoder, Rows
+from acclimate.train.schedule import Cut, schedule
+from acclimate.train.stage import VERSION, Group, LossRow, Progress, TrainConfig, TrainOutcome
+from acclimate.train.trackers import Trackers
 
-GROUPED_TOKENS = 1024
-"""On a CPU, rows up to this length train with our grouped attention; longer ones need too much memory for
-their scores and take PyTorch's fused attention. Our own rule."""
+LOSSES = "losses.jsonl"
+"""In the work folder: one line per step, while it goes on."""
 
 
 def run_training(
@@ -41,57 +53,129 @@ def run_training(
     work: Path,
     on_progress: Progress | None,
 ) -> TrainOutcome:
-    """Do what `stage.train` promises."""
+    """Do what `stage.train` promises, in this process or in several that are started for it."""
     _require_unique(conversations)
     require_checkpoint(model)
+    if config.execution.processes > 1:
+        return launch.run(
+            conversations, config, model=model, store=store, out=out, work=work, on_progress=on_progress
+        )
+    ranks = Alone(chosen_device(config.execution.device))
+    return train_here(
+        conversations, config, ranks, model=model, store=store, out=out, work=work, on_progress=on_progress
+    )
+
+
+def train_here(
+    conversations: Sequence[Conversation],
+    config: TrainConfig,
+    ranks: Ranks,
+    *,
+    model: Path,
+    store: ImageStore,
+    out: Path,
+    work: Path,
+    on_progress: Progress | None,
+) -> TrainOutcome:
+    """Train in this process, one of `ranks`; the first one saves."""
     processor = _processor(model)
     with _threads(config.execution.threads), _quiet():
-        rows = _rows(conversations, config, processor, model, store)
+        packs = config.execution.packing and _packs(model)
+        rows = _rows(conversations, config, processor, model, store, packs=packs)
+        cut = Cut(
+            rows=config.execution.micro_batch,
+            tokens=config.execution.tokens_per_pass,
+            packed=packs,
+            ranks=ranks.size,
+        )
         steps = schedule(
             rows.sizes,
             batch_size=config.batch_size,
-            micro_batch=config.execution.micro_batch,
+            cut=cut,
             epochs=config.epochs,
             max_steps=config.max_steps,
             seed=config.seed,
         )
         base_digest = folder_digest(model, "float32", sha256_file)
+        trackers = Trackers(work / LOSSES, config) if ranks.rank == 0 else None
         job = Job(
             config=config,
             schedule=steps,
             steps_per_epoch=math.ceil(len(rows) / config.batch_size),
-            device=_device(config.execution.device),
             work=work,
-            key=_key(config, base_digest, conversations, rows),
+            key=_key(config, base_digest, conversations, rows, ranks.size),
             on_progress=on_progress,
+            on_row=trackers,
         )
-        losses = _train_and_save(rows, job, processor=processor, base=model, out=out)
-    save.save_policy(processor.image_processor, out)
-    save.save_card(out, facts=_facts(config, base_digest, model, rows, losses), licence=config.licence)
+        losses = _train_and_save(rows, job, ranks, processor=processor, base=model, out=out)
+        if trackers is not None:
+            trackers.close()
+    if ranks.rank == 0:
+        save.save_policy(processor.image_processor, out)
+        save.save_card(out, facts=_facts(config, base_digest, model, rows, losses), licence=config.licence)
     return TrainOutcome(
         rejections=tuple(rows.rejections),
         losses=tuple(losses),
         trained=tuple(size.id for size in rows.sizes),
         trained_tokens=sum(step.n_trained for step in steps),
         total_tokens=sum(step.n_tokens for step in steps),
+        shortened=rows.shortened,
     )
 
 
-def _train_and_save(rows: Rows, job: Job, *, processor: Any, base: Path, out: Path) -> Sequence[LossRow]:
-    config = job.config
-    family = family_of(base)
-    plain = load_model(base, "float32")
-    if job.device == "cpu" and max(size.n_tokens for size in rows.sizes) <= GROUPED_TOKENS:
-        plain.set_attn_implementation(attention.register())
-    head = plain.get_output_embeddings()
-    model: Any = prepare(plain, config, family)
+def _train_and_save(
+    rows: Rows, job: Job, ranks: Ranks, *, processor: Any, base: Path, out: Path
+) -> Sequence[LossRow]:
+    config, family = job.config, family_of(base)
+    collate = _collate(config, processor, base)
+    model, head = _prepared(rows, job, ranks, collate, base)
+    data = Steps(rows, job.schedule, collate, ranks.rank)
+    model, losses = fit(model, head, data, optimizer_groups(model, config, family), job, ranks)
+    weights = ranks.weights(model)
+    if weights is not None:
+        if ranks.size > 1 or config.method == "qlora":
+            model = _rebuilt(weights, base, config, family)
+        probes = [rows[position] for position in _probe_positions(rows)]
+        _save(model.eval(), probes, config, base=base, out=out, work=job.work)
+    return losses
+
+
+def _collate(config: TrainConfig, processor: Any, base: Path) -> Collate:
+    if config.execution.packing and _packs(base):
+        return partial(packed, image_token_id=processor.image_token_id)
     tokenizer = processor.tokenizer
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    data = Steps(rows, job.schedule, pad_id, processor.image_token_id)
-    losses = fit(model, head, data, optimizer_groups(model, config, family), job)
-    model.eval()
-    probes = _probe_rows(rows)
-    if config.method == "lora":
+    return partial(padded, pad_id=pad_id, image_token_id=processor.image_token_id)
+
+
+def _prepared(rows: Rows, job: Job, ranks: Ranks, collate: Collate, base: Path) -> tuple[Any, Any]:
+    """Return the model with what learns marked, ready to train, and its output head."""
+    config, family = job.config, family_of(base)
+    plain = load_frozen(base) if config.method == "qlora" else load_model(base, "float32")
+    _require_memory(plain, rows, job, ranks, family)
+    if ranks.device.type == "cpu" or (config.execution.packing and _packs(base)):
+        attention.use(plain)
+    head = plain.get_output_embeddings()
+    model: Any = prepare(plain, config, family)
+    if ranks.size == 1:
+        model = model.to(ranks.device)
+    device = next(model.parameters()).device
+    batch = collate([rows[_probe_positions(rows)[0]]])
+    moved = {key: each.to(device) if isinstance(each, torch.Tensor) else each for key, each in batch.items()}
+    freeze_unreached(model, summed_loss(model, head, moved))
+    if config.execution.kernels == "auto":
+        kernels.fuse(model, ranks.device.type, lambda: float(summed_loss(model, head, moved).detach()))
+    if config.execution.compile:
+        compile_layers(model)
+    torch.manual_seed(config.seed + ranks.rank)
+    return model, head
+
+
+def _save(
+    model: Any, probes: Sequence[Row], config: TrainConfig, *, base: Path, out: Path, work: Path
+) -> None:
+    """Write the checkpoint, and see that a fresh process answers with it as the model does."""
+    if config.method != "full":
         if config.lora.save_adapter:
             save.save_adapter(model, out / "adapter")
         model = save.merged(model, probes)
@@ -100,12 +184,39 @@ def _train_and_save(rows: Rows, job: Job, *, processor: Any, base: Path, out: Pa
         # Answers are compared with the weights as they are stored. Only the weights: casting the whole model
         # would round its rotary frequencies too, which are not stored and come back exact.
         parameter.data = parameter.data.to(dtype).to(torch.float32)
-    probe = save.probe_of(model, probes) if config.check_reload else {}
+    logits = save.probe_of(model, probes) if config.check_reload else {}
     save.save_checkpoint(model, base, out, dtype)
     if config.check_reload:
+        device = next(model.parameters()).device.type
         model.to("cpu")  # the fresh process needs the device's memory
-        save.check_reload(out, probe, job.work, job.device)
-    return losses
+        save.check_reload(out, logits, work, device)
+
+
+def _rebuilt(weights: Mapping[str, torch.Tensor], base: Path, config: TrainConfig, family: Any) -> Any:
+    """Return the trained model whole, in this process: the base with what was learned put in."""
+    plain = config.model_copy(update={"method": "full" if config.method == "full" else "lora"})
+    model: Any = prepare(load_model(base, "float32"), plain, family)
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in weights.items():
+            own[name].copy_(value.to(own[name].device))
+    return model
+
+
+def _require_memory(model: Any, rows: Rows, job: Job, ranks: Ranks, family: Any) -> None:
+    total: dict[Group, int] = dict.fromkeys(GROUPS, 0)
+    for name, parameter in model.named_parameters():
+        total[module_group(family, name)] += parameter.numel()
+    learning = trainable_counts(model, job.config, family, total)
+    tokens = max(
+        sum(rows.sizes[position].n_tokens for position in each.rows)
+        for step in job.schedule
+        for each in step.passes[ranks.rank]
+    )
+    needed = memory_bytes(job.config, total, learning, Shape.of(model.config), tokens=tokens)
+    # What is loaded already is no longer free.
+    held = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    require_memory(needed - (held if ranks.device.type == "cpu" else 0), ranks.device.type, job.config)
 
 
 def _require_unique(conversations: Sequence[Conversation]) -> None:
@@ -138,12 +249,32 @@ def _processor(model: Path) -> Any:
     return processor
 
 
+def _packs(model: Path) -> bool:
+    """Return whether the checkpoint's family can be trained on packed rows."""
+    family = family_of(model)
+    return family is not None and family.packs
+
+
 def _rows(
-    conversations: Sequence[Conversation], config: TrainConfig, processor: Any, model: Path, store: ImageStore
+    conversations: Sequence[Conversation],
+    config: TrainConfig,
+    processor: Any,
+    model: Path,
+    store: ImageStore,
+    *,
+    packs: bool,
 ) -> Rows:
-    limit = min(config.max_tokens, _longest(model))
-    encoder = RowEncoder(processor, store, config.mask, limit)
-    rows = Rows(conversations, encoder, config.execution.row_cache_mb * 2**20)
+    encoder = RowEncoder(
+        processor,
+        store,
+        config.mask,
+        min(config.max_tokens, _longest(model)),
+        too_long=config.too_long,
+        format=config.format,
+        positions=positions_of(adapter_base(model) or model) if packs else None,
+    )
+    cache = config.execution.row_cache_mb * 2**20 // max(1, config.execution.workers)
+    rows = Rows(conversations, encoder, cache)
     if not len(rows):
         counts = ", ".join(
             f"{n} {reason}" for reason, n in Counter(r.reason for r in rows.rejections).most_common()
@@ -164,21 +295,24 @@ def _longest(model: Path) -> int:
     return int(getattr(settings.get_text_config(), "max_position_embeddings", None) or 2**31)
 
 
-def _probe_rows(rows: Rows) -> list[Any]:
+def _probe_positions(rows: Rows) -> list[int]:
     """Return two rows to compare logits on: with an image and without one, where there are both."""
-    positions = sorted(
-        range(len(rows)), key=lambda position: (rows.sizes[position].n_tokens, rows.sizes[position].id)
-    )
-    kinds = {rows.sizes[position].n_images > 0: position for position in reversed(positions)}
-    chosen = [*kinds.values(), *(position for position in positions if position not in kinds.values())]
-    return [rows[position] for position in chosen[:2]]
+    sizes = rows.sizes
+    positions = sorted(range(len(rows)), key=lambda position: (sizes[position].n_tokens, sizes[position].id))
+    kinds = {sizes[position].n_images > 0: position for position in reversed(positions)}
+    pictured_first = [kinds[kind] for kind in (True, False) if kind in kinds]
+    return [*pictured_first, *(position for position in positions if position not in pictured_first)][:2]
 
 
-def _key(config: TrainConfig, base_digest: str, conversations: Sequence[Conversation], rows: Rows) -> str:
+def _key(
+    config: TrainConfig, base_digest: str, conversations: Sequence[Conversation], rows: Rows, ranks: int
+) -> str:
     """Return a hash of what decides the weights, so that a checkpoint of another run is never taken up."""
     trained = {size.id for size in rows.sizes}
     parts = [str(VERSION), base_digest, json.dumps(_identity(config), sort_keys=True)]
     parts += sorted(repr(item) for item in conversations if item.id in trained)
+    if ranks > 1:  # each process keeps its own part of the state
+        parts.append(f"{ranks} {config.execution.launch}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -205,7 +339,12 @@ def _identity(config: TrainConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"execution", "save_every", "check_reload", "licence"})
 
 
-def _device(wanted: str) -> str:
+def chosen_device(wanted: str) -> str:
+    """Return `cpu` or `cuda`.
+
+    Raises:
+        TrainError: the one that is wanted is not there.
+    """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():

@@ -23,8 +23,8 @@ from acclimate.engines.families import save_processor
 from acclimate.errors import TrainError
 from acclimate.files import read_json, write_json, write_text
 from acclimate.train import reload
-from acclimate.train.collate import Row
 from acclimate.train.reload import largest_difference, probe_logits
+from acclimate.train.rows import Row
 
 PROBE_POSITIONS = 16
 """Positions at the end of each probe row whose logits are compared."""

@@ -1,12 +1,13 @@
 """Which conversations each step sees, in which micro-batches, and at which learning rate: pure functions.
 
 The order of an epoch is decided by hashing (seed, epoch, conversation id), so removing a conversation
-changes the relative order of no others. A step is `batch_size` conversations in a row. Inside a step the
-rows are sorted by length before they are cut into micro-batches, which spares padding and leaves the
-step's gradient what it was; a micro-batch never mixes rows with different numbers of images.
+changes the relative order of no others. A step is `batch_size` conversations in a row. How a step is cut
+into passes, and shared among processes, leaves its gradient what it is but for rounding: packed passes hold
+rows one after another, others are padded and hold rows of like length with equally many images.
 """
 
 import hashlib
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +24,40 @@ class RowSize:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward and backward pass of one process."""
+
+    rows: tuple[int, ...]
+    """Positions of rows."""
+    filler: int | None = None
+    """A row that is passed through and teaches nothing, so that all processes use the same modules."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One optimizer step."""
 
     epoch: int
     """From 0."""
-    micro_batches: tuple[tuple[int, ...], ...]
-    """Positions of rows."""
+    passes: tuple[tuple[Pass, ...], ...]
+    """For every process its passes; all have equally many."""
     n_trained: int
-    """Trained tokens in the step: what its loss is divided by."""
+    """Trained tokens in the step, over all processes: what its loss is divided by."""
     n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a step is cut into passes: this changes no gradient but for rounding."""
+
+    rows: int
+    """A pass has at most so many rows."""
+    tokens: int = 2**62
+    """A packed pass has at most so many tokens, but for one row that has more by itself."""
+    packed: bool = False
+    """Whether a pass may mix rows with different numbers of images, and is filled by tokens."""
+    ranks: int = 1
+    """Processes that share a step."""
 
 
 def epoch_order(ids: Sequence[str], seed: int, epoch: int) -> list[int]:
@@ -54,7 +79,7 @@ def schedule(
     rows: Sequence[RowSize],
     *,
     batch_size: int,
-    micro_batch: int,
+    cut: Cut,
     epochs: int,
     max_steps: int | None,
     seed: int,
@@ -68,22 +93,76 @@ def schedule(
         for start in range(0, len(order), batch_size):
             if len(steps) == total:
                 return steps
-            steps.append(_step(rows, order[start : start + batch_size], micro_batch, epoch))
+            positions = order[start : start + batch_size]
+            bins = _packs(rows, positions, cut) if cut.packed else _rectangles(rows, positions, cut)
+            passes = _filled(rows, bins, cut)
+            steps.append(
+                Step(
+                    epoch=epoch,
+                    passes=tuple(tuple(passes[rank :: cut.ranks]) for rank in range(cut.ranks)),
+                    n_trained=sum(rows[position].n_trained for position in positions),
+                    n_tokens=sum(rows[position].n_tokens for position in positions),
+                )
+            )
     return steps
 
 
-def _step(rows: Sequence[RowSize], positions: Sequence[int], micro_batch: int, epoch: int) -> Step:
-    micro_batches: list[tuple[int, ...]] = []
+def _packs(rows: Sequence[RowSize], positions: Sequence[int], cut: Cut) -> list[list[int]]:
+    """Return packs of even size: each row, the longest first, goes where the fewest tokens are."""
+    longest_first = sorted(positions, key=lambda position: (-rows[position].n_tokens, rows[position].id))
+    total = sum(min(rows[position].n_tokens, cut.tokens) for position in positions)
+    n = max(math.ceil(len(positions) / cut.rows), math.ceil(total / cut.tokens))
+    while True:
+        n = math.ceil(n / cut.ranks) * cut.ranks
+        packs: list[list[int]] = [[] for _ in range(n)]
+        heap = [(0, at) for at in range(n)]
+        for position in longest_first:
+            tokens, at = heapq.heappop(heap)
+            packs[at].append(position)
+            if len(packs[at]) < cut.rows:
+                heapq.heappush(heap, (tokens + rows[position].n_tokens, at))
+        if n >= len(positions) or all(
+            len(pack) < 2 or sum(rows[position].n_tokens for position in pack) <= cut.tokens for pack in packs
+        ):
+            return packs
+        n += 1
+
+
+def _rectangles(rows: Sequence[RowSize], positions: Sequence[int], cut: Cut) -> list[list[int]]:
+    """Return batches of rows with equally many images, of like length; as many of each as there are ranks."""
+    batches: list[list[int]] = []
     for n_images in sorted({rows[position].n_images for position in positions}):
         group = [position for position in positions if rows[position].n_images == n_images]
         group.sort(key=lambda position: -rows[position].n_tokens)
-        micro_batches += [tuple(group[i : i + micro_batch]) for i in range(0, len(group), micro_batch)]
-    return Step(
-        epoch=epoch,
-        micro_batches=tuple(micro_batches),
-        n_trained=sum(rows[position].n_trained for position in positions),
-        n_tokens=sum(rows[position].n_tokens for position in positions),
-    )
+        n = math.ceil(math.ceil(len(group) / cut.rows) / cut.ranks) * cut.ranks
+        size = math.ceil(len(group) / n) if cut.ranks > 1 else cut.rows
+        cuts = [group[i : i + size] for i in range(0, len(group), size)]
+        batches += cuts + [[] for _ in range(n - len(cuts))]
+    return batches
+
+
+def _filled(rows: Sequence[RowSize], bins: Sequence[Sequence[int]], cut: Cut) -> list[Pass]:
+    """Return the passes; where processes share a step, each gets what its part lacks.
+
+    A process without rows passes one through all the same, and a pack without a picture gets one: else the
+    vision tower would take part in one process and not in another, which then wait for each other for ever.
+    """
+    if cut.ranks == 1:
+        return [Pass(tuple(each)) for each in bins if each]
+    shortest = sorted(range(len(rows)), key=lambda position: (rows[position].n_tokens, rows[position].id))
+    pictured = next((position for position in shortest if rows[position].n_images), None)
+    passes: list[Pass] = []
+    for number, each in enumerate(bins):
+        if cut.packed:
+            has_picture = any(rows[position].n_images for position in each)
+            filler = pictured if not has_picture else None
+            if not each and pictured is None:
+                filler = shortest[0]
+        else:
+            block = bins[number // cut.ranks * cut.ranks]
+            filler = block[-1] if not each else None
+        passes.append(Pass(tuple(each), filler))
+    return passes
 
 
 def learning_rate_factor(step: int, total: int, warmup_ratio: float) -> float:

@@ -1,7 +1,7 @@
 """The training room's door: conversations in, a complete plain checkpoint out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +11,12 @@ from acclimate.files import ImageStore
 from acclimate.records import Conversation, Rejection
 from acclimate.train.masks import MaskMode
 
-VERSION = 1
+VERSION = 2
 """Rises when the same inputs give another checkpoint."""
 
 Group = Literal["vision", "projector", "language"]
+Format = Literal["chat", "plain"]
+Shortening = Literal["shrink_pictures", "drop_turns"]
 Progress = Callable[[int, int, float], None]
 """Called after every step with its number, the number of steps, and its loss."""
 
@@ -41,8 +43,12 @@ class TrainExecution(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    packing: bool = True
+    """Rows of a pass lie one after another without padding, where the family can; else they are padded."""
     micro_batch: int = Field(default=16, ge=1)
-    """Conversations per forward pass; a step accumulates as many passes as its batch needs."""
+    """Conversations per forward pass at most; a step takes as many passes as its batch needs."""
+    tokens_per_pass: int = Field(default=8192, ge=1)
+    """Tokens per packed forward pass at most; a longer conversation has a pass to itself."""
     workers: int = Field(default=0, ge=0)
     """Processes that prepare batches; 0 prepares them in the training process."""
     device: str = "auto"
@@ -51,6 +57,24 @@ class TrainExecution(BaseModel):
     """CPU threads; None leaves PyTorch's choice. Weights are repeatable for one and the same number."""
     row_cache_mb: int = Field(default=2048, ge=0)
     """Encoded rows are kept in memory up to this size and encoded anew beyond it."""
+    gradient_checkpointing: bool = False
+    """Activations are computed again in the backward pass instead of kept: less memory, a third slower."""
+    compile: bool = False
+    """The language model's layers go through torch.compile: pays on a GPU in long runs."""
+    kernels: Literal["auto", "off"] = "auto"
+    """`auto` uses Liger's fused kernels on a GPU where the package is installed and the first loss agrees."""
+    engine: Literal["local", "ray"] = "local"
+    """`local` starts processes on this machine by `accelerate launch`; `ray` on a cluster by Ray Train."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that share every step: one per GPU."""
+    launch: str = "ddp"
+    """With several processes: `ddp`, `fsdp2`, `zero2`, `zero3` (shipped), or a configuration file of
+    `accelerate config`."""
+    check_memory: bool = True
+    """Whether a training that would not fit into memory is refused before its first step."""
+    report_to: tuple[str, ...] = ()
+    """Trackers that are told every step, beside losses.jsonl: `tensorboard`, `wandb`, `mlflow`, `trackio`, or
+    another that accelerate knows."""
 
 
 class TrainConfig(BaseModel):
@@ -60,10 +84,14 @@ class TrainConfig(BaseModel):
 
     mask: MaskMode = "responses"
     """`responses` for post-training, `continuation` for the synthesizer."""
-    method: Literal["full", "lora"] = "full"
-    """Train the weights themselves, or low-rank updates that are merged into them at the end."""
+    format: Format = "chat"
+    """`chat` writes conversations by the checkpoint's template. `plain` writes the picture, the answer and a
+    line break: LLaVA's text for aligning a projector."""
+    method: Literal["full", "lora", "qlora"] = "full"
+    """Train the weights themselves; or low-rank updates that are merged into them at the end (`lora`), beside
+    weights held in 4 bits meanwhile (`qlora`, with the extra `gpu`)."""
     lora: Lora = Lora()
-    """Settings of `lora`."""
+    """Settings of `lora` and `qlora`."""
     epochs: int = Field(default=1, ge=1)
     """Passes over the conversations."""
     max_steps: int | None = Field(default=None, ge=1)
@@ -78,10 +106,18 @@ class TrainConfig(BaseModel):
     """Peak learning rate of the projector; None takes `learning_rate`."""
     weight_decay: float = Field(default=0.1, ge=0)
     """AdamW's decoupled decay; norms, biases and other vectors have none."""
+    vision_weight_decay: float | None = Field(default=None, ge=0)
+    """Decay of the vision tower; None takes `weight_decay`."""
+    projector_weight_decay: float | None = Field(default=None, ge=0)
+    """Decay of the projector; None takes `weight_decay`."""
     warmup_ratio: float = Field(default=0.1, ge=0, le=1)
     """Fraction of the steps over which the learning rate rises."""
     max_tokens: int = Field(default=6144, ge=1)
-    """Longer conversations are rejected, never cut; image tokens count."""
+    """Longer conversations are shortened as `too_long` says or rejected; image tokens count."""
+    too_long: tuple[Shortening, ...] = ("shrink_pictures", "drop_turns")
+    """What is done to a conversation that is too long, in this order, before it is rejected: its pictures are
+    made smaller, or its last questions and answers are left out. Tokens of pictures and answers are never
+    cut."""
     max_gradient_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
     seed: int = 0
@@ -103,6 +139,11 @@ class TrainConfig(BaseModel):
         """Return the peak learning rate of a module group."""
         own = {"vision": self.vision_learning_rate, "projector": self.projector_learning_rate}.get(group)
         return self.learning_rate if own is None else own
+
+    def weight_decay_of(self, group: Group) -> float:
+        """Return the weight decay of a module group's matrices."""
+        own = {"vision": self.vision_weight_decay, "projector": self.projector_weight_decay}.get(group)
+        return self.weight_decay if own is None else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +175,8 @@ class TrainOutcome:
     """Trained tokens over all steps."""
     total_tokens: int
     """Tokens over all steps, prompts and image tokens included, padding not."""
+    shortened: Mapping[str, int] = field(default_factory=dict)
+    """How many conversations were made shorter, by what was done to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +187,7 @@ class GroupPlan:
     parameters: int
     trainable: int
     learning_rate: float
+    weight_decay: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +198,8 @@ class TrainPlan:
     steps: int
     tokens: int | None
     """Tokens over all steps; None where the length of conversations is not known."""
+    memory_bytes: int
+    """What one process is expected to hold at most; see `memory`."""
 
 
 def plan(

@@ -1,0 +1,44 @@
+"""What `acclimate doctor` says of the families."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+
+from acclimate.diagnosis import diagnose
+from acclimate.engines import families
+from acclimate.engines.families import FAMILIES
+
+
+def checks(model: Path | None = None) -> dict[str, dict[str, Any]]:
+    return {row["what"]: row for row in diagnose(model)}
+
+
+def test_a_family_is_verified_by_the_real_template_its_masks_are_proven_with() -> None:
+    rows = checks()
+    for family in FAMILIES:
+        row = rows[f"family {family.name}"]
+        assert row["ok"]
+        assert row["detail"] == f"verified with the real chat template of {family.template_verified}"
+
+
+def test_a_family_whose_real_template_could_not_be_had_is_unverified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILIES[0], template_verified=""), *FAMILIES[1:]))
+    rows = checks()
+    assert rows["family Qwen2-VL"]["detail"].startswith("unverified")
+    assert rows["family Qwen3-VL"]["detail"].startswith("verified")
+
+
+def test_only_mllama_cannot_pack_and_the_reason_is_said() -> None:
+    detail = checks()["packing"]["detail"]
+    assert detail.startswith("Qwen2-VL, Qwen2.5-VL, Qwen3-VL, LLaVA-1.5, LLaVA-NeXT; not Mllama: ")
+    assert "cross-attention" in detail
+
+
+def test_a_checkpoint_is_named_by_its_family(tmp_path: Path) -> None:
+    model = tiny_models.tiny_llava_next(tmp_path / "model")
+    row = checks(model)[str(model)]
+    assert row["ok"]
+    assert row["detail"].startswith("LLaVA-NeXT, float32")
