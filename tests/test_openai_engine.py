@@ -626,7 +626,7 @@ def test_turn_markers_come_from_the_served_models_template(server, store, folder
 
 
 def test_a_recipes_value_becomes_a_spec(tmp_path):
-    folder = spec_of("models/base", tmp_path)
+    folder = spec_of("./models/base", tmp_path)
     assert (folder.engine, folder.model) == ("transformers", str(tmp_path / "models" / "base"))
     served = spec_of("openai:org/qwen@v2@http://127.0.0.1:8000/v1/", tmp_path)
     assert (served.engine, served.model, served.base_url) == (

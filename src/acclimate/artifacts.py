@@ -212,6 +212,11 @@ def build(step: Step, root: Path) -> Path:
     return home
 
 
+def licences_of(homes: Iterable[Path]) -> list[str]:
+    """Return the licences of the data that finished artifacts were made from."""
+    return sorted({each for home in homes for each in read_json(home / RECORD)["licences"]})
+
+
 def _make(step: Step, workspace: Workspace) -> None:
     home = workspace.out
     if home.exists():
@@ -230,7 +235,7 @@ def _make(step: Step, workspace: Workspace) -> None:
         "counts": dict(outcome.counts),
         "rejections": dict(outcome.rejections),
         "facts": _plain(outcome.facts, f"{step.name}.facts"),
-        "licences": sorted(set(outcome.licences)),
+        "licences": sorted({*outcome.licences, *licences_of(workspace.inputs.values())}),
         "files": _synced_files(home),
     }
     run: dict[str, JSON] = {

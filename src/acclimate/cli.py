@@ -14,11 +14,13 @@ from typing import Annotated, Any
 
 import typer
 
+from acclimate.cli_assemble import assemble
 from acclimate.cli_options import (
     DryRun,
     Json,
     Limit,
     Overrides,
+    PushTo,
     RecipePath,
     Rehash,
     RunDir,
@@ -48,6 +50,7 @@ lab_app = typer.Typer(
 )
 app.add_typer(lab_app, name="lab")
 app.add_typer(study_app, name="study")
+app.command()(assemble)
 
 _INTERRUPTED = 130
 
@@ -63,6 +66,7 @@ def _execute(
     yes: bool,
     rehash: bool = False,
     report: bool = False,
+    push_to: str | None = None,
 ) -> None:
     """Build the named steps of a recipe (all and the report, where asked) and say what came of it."""
     from acclimate.console import Display, backstage
@@ -73,7 +77,9 @@ def _execute(
     recipe, base = load(path, overrides, limit)
     if dry_run:
         with untouched((base / str(recipe.run_dir)).resolve()) as scratch:
-            show_plan(estimate(Line(recipe, base, rehash=rehash, scratch=scratch)), as_json=as_json)
+            planned = Line(recipe, base, rehash=rehash, scratch=scratch)
+            trains = steps is None or not {"train", "tune-synthesizer"}.isdisjoint(steps)
+            show_plan(estimate(planned, plans=trains), as_json=as_json)
         return
     line = Line(recipe, base, rehash=rehash, keys=keys())
     if not yes:
@@ -84,6 +90,10 @@ def _execute(
         summary = line.report(homes) if report else {}
         if recipe.limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
+    if push_to is not None:
+        from acclimate.publishing import push
+
+        tell(push(homes["train"] / "checkpoint", push_to, summary=line.root / "report" / "summary.json"))
     run_status = status(line.root)
     if as_json:
         print_json({**summary, "limit": recipe.limit, "rooms": run_status["rooms"]})
@@ -257,6 +267,7 @@ def run(
     limit: Limit = None,
     yes: Yes = False,
     rehash: Rehash = False,
+    push_to: PushTo = None,
 ) -> None:
     """Run the whole line on a recipe, report included."""
     _execute(
@@ -269,6 +280,7 @@ def run(
         yes=yes,
         rehash=rehash,
         report=True,
+        push_to=push_to,
     )
 
 
@@ -289,7 +301,7 @@ def _room(name: str, steps: list[str], text: str) -> None:
     app.command(name=name)(verb)
 
 
-_room("ingest", ["ingest"], "Read and check the pairs.")
+_room("ingest", ["ingest", "conversations"], "Read and check the pairs, and ready-made conversations.")
 _room("tune-synthesizer", ["tune-synthesizer"], "Tune the synthesizer on the seed data.")
 _room("synthesize", ["synthesize"], "Write task triplets for the pairs.")
 
@@ -349,7 +361,29 @@ def curate(
 
 
 _room("compose", ["compose"], "Make the training conversations.")
-_room("train", ["train"], "Post-train the model.")
+
+
+@app.command()
+def train(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    yes: Yes = False,
+    push_to: PushTo = None,
+) -> None:
+    """Post-train the model."""
+    _execute(
+        recipe,
+        overrides,
+        ["train"],
+        as_json=as_json,
+        dry_run=dry_run,
+        limit=limit,
+        yes=yes,
+        push_to=push_to,
+    )
 
 
 @app.command()
@@ -388,7 +422,7 @@ def evaluate(
             "Give a recipe (acclimate evaluate recipe.yaml), or a checkpoint with its benchmarks (acclimate "
             "evaluate --model CHECKPOINT --benchmark FILE.yaml)."
         )
-    steps = ["evaluate-base", "evaluate-adapted"]
+    steps = ["evaluate-base", "evaluate-captions", "evaluate-adapted"]
     _execute(recipe, overrides, steps, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
 
 

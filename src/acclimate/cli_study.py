@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,6 +90,222 @@ def study_synthesis(
         print_json(result)
     else:
         sys.stdout.write(text + f"\n{out / 'study.md'}\n")
+
+
+@study_app.command("training")
+def study_training(
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="Your recipe; the embedded lab where left out.")
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the study's files and results.")] = Path(
+        "acclimate-training"
+    ),
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, with commas.")] = "0,1,2",
+    domain: Annotated[
+        str | None, typer.Option("--domain", help="On the lab: cells (where left out) or meals.")
+    ] = None,
+    general: Annotated[
+        list[Path] | None,
+        typer.Option("--general", help="With a recipe: a benchmark of general skills, for forgetting."),
+    ] = None,
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option("--captions", help="With a recipe: a benchmark that asks for captions."),
+    ] = None,
+    second_base: Annotated[
+        Path | None,
+        typer.Option("--second-base", help="Another checkpoint that learns from the same conversations."),
+    ] = None,
+    without_second_base: Annotated[
+        bool, typer.Option("--without-second-base", help="On the lab: train no second base.")
+    ] = False,
+    lora_rate: Annotated[
+        float | None, typer.Option("--lora-rate", help="With a recipe: LoRA's learning rate.")
+    ] = None,
+    projector_rate: Annotated[
+        float | None, typer.Option("--projector-rate", help="With a recipe: the projector's learning rate.")
+    ] = None,
+    as_json: Json = False,
+    dry_run: DryRun = False,
+    limit: Limit = None,
+    yes: Yes = False,
+) -> None:
+    """Compare ways of post-training: one stage or two, all weights, LoRA, or the projector alone."""
+    from acclimate.console import Display, backstage
+    from acclimate.studies.training import Setting, run_study
+    from acclimate.studies.training_on_recipe import Beside
+    from acclimate.studies.training_page import page
+
+    if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
+        recipe, overrides = None, [str(recipe), *(overrides or [])]
+    chosen = _seeds(seeds)
+    beside = Beside(general or (), captions or (), second_base, lora_rate, projector_rate)
+    is_left_out = without_second_base or second_base is not None
+    prepare, notes = _training_setting(
+        recipe, overrides, out, domain, beside, limit, own_second=not is_left_out
+    )
+    plan = partial(_training_plan, recipe, overrides, domain, beside, limit, len(chosen), not is_left_out)
+    if dry_run:
+        show_plan(plan(), as_json=as_json)
+        return
+    if not yes:
+        confirm(plan(), quiet=as_json)
+    with backstage(out / "study.log", quiet=as_json) as console, Display(console) as display:
+
+        def made(seed: int) -> Setting:
+            setting: Setting = prepare(seed, display)
+            return setting
+
+        study = run_study(chosen, made, progress=display)
+        if limit:
+            console.print("Test only: this study used a limit on its rows.", style="yellow")
+    if limit:
+        notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
+    text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
+    _write_study(out, text, result)
+    if as_json:
+        print_json(result)
+    else:
+        sys.stdout.write(text + f"\n{out / 'study.md'}\n")
+
+
+def _training_setting(
+    recipe: Path | None,
+    overrides: list[str] | None,
+    out: Path,
+    domain: str | None,
+    beside: Any,  # noqa: ANN401
+    limit: int | None,
+    *,
+    own_second: bool,
+) -> tuple[Any, tuple[str, ...]]:
+    """Return what makes a seed's setting, and the notes on it.
+
+    Args:
+        own_second: on the lab, whether a second base is trained.
+    """
+    from acclimate.engines.spending import Accounts
+    from acclimate.errors import UsageError
+
+    accounts = Accounts()
+    if recipe is None:
+        from acclimate.lab import second_base as on_second
+        from acclimate.lab import training_study as on_lab
+
+        known_domain(domain or "cells")
+        if beside.general or beside.captions or beside.lora_rate or beside.projector_rate:
+            raise UsageError(
+                "--general, --captions, --lora-rate and --projector-rate go with a recipe; the lab has its "
+                "own."
+            )
+        extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
+        sizes = on_second.BaseSizes().limited(limit)
+
+        def on_world(seed: int, display: Any) -> Any:  # noqa: ANN401
+            second = beside.second
+            if own_second:
+                second = on_second.second_base(out / "second-base", sizes, progress=display)
+            return on_lab.prepare(
+                out,
+                seed,
+                domain=domain or "cells",
+                second=second and second.resolve(),
+                overrides=extra,
+                keys=keys(),
+                accounts=accounts,
+            )
+
+        return on_world, (*on_lab.NOTES, *([on_second.NOTE] if own_second else []))
+    from acclimate.studies import training_on_recipe as on_own
+
+    if domain is not None:
+        raise UsageError("--domain is the lab's; a recipe names its own data.")
+    loaded, base = load(recipe, overrides, limit)
+
+    def on_recipe(seed: int, _display: Any) -> Any:  # noqa: ANN401
+        return on_own.prepare(loaded, base, seed, run_dir=out, beside=beside, keys=keys(), accounts=accounts)
+
+    return on_recipe, (
+        "The seeds are those of training; all of them share the tasks and the questions.",
+        *(() if beside.general else ("No benchmark of general skills was named (--general).",)),
+    )
+
+
+def _training_plan(
+    recipe: Path | None,
+    overrides: list[str] | None,
+    domain: str | None,
+    beside: Any,  # noqa: ANN401
+    limit: int | None,
+    n_seeds: int,
+    own_second: bool,
+) -> list[Any]:
+    """Return what the study takes, roughly: the recipe's own steps, as often as the arms need them."""
+    from acclimate.estimate import Amounts, StepEstimate, amounts_of, estimate
+    from acclimate.evaluate.load import load_benchmark
+    from acclimate.files import ImageStore
+    from acclimate.lab.second_base import BaseSizes
+    from acclimate.lab.training_study import SIZES
+    from acclimate.pipeline import Line
+
+    one = ["compose.mixture=single_stage", "train.first_stage={}", "evaluate.conditions=[original]"]
+    has_second = beside.second is not None or (recipe is None and own_second)
+    if recipe is None:
+        n = Amounts(
+            limit or SIZES.pairs, limit or SIZES.seeds, min(limit or SIZES.questions, SIZES.questions)
+        )
+        rows = lab_plan(domain or "cells", 0, [*one, *(overrides or [])], n)
+        asked = 9 / 4  # four sets of the domain, four general ones, and captions
+        runs = n_seeds
+    else:
+        loaded, base = load(recipe, [*(overrides or []), *one], limit)
+        with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
+            line = Line(loaded, base, scratch=Path(scratch), keys=keys())
+            amounts = amounts_of(line)
+            rows = estimate(line, amounts)
+            store = ImageStore(Path(scratch))
+            files = (*beside.general, *beside.captions)
+            n_beside = sum(len(load_benchmark(each, store, limit).items) for each in files)
+        asked = 1 + n_beside / max(1, amounts.items)
+        runs = 1
+    shared = [
+        *("ingest", "conversations", "seeds", "general", "tuning-data", "tune-synthesizer"),
+        *("synthesize", "synthesize-heldout", "synthesize-general"),
+        *("curate", "curate-heldout", "curate-general"),
+    ]
+    times = dict.fromkeys(shared, 1.0 * runs)
+    times |= {"train": n_seeds * (4.0 + has_second), "evaluate-adapted": n_seeds * asked * (5.0 + has_second)}
+    times["evaluate-base"] = runs * asked * (1.0 + has_second)
+    found = _times(rows, times)
+    if recipe is None and own_second:
+        sizes = BaseSizes().limited(limit)
+        train = next(row for row in rows if row.step == "train")
+        seconds = sizes.tokens * train.seconds / max(1, train.tokens)
+        work = f"{sizes.captions + sizes.lessons:,} conversations and an encoder"
+        own = StepEstimate("second base", finished=False, work=work, tokens=sizes.tokens, seconds=seconds,
+                           disk_bytes=4000 * sizes.lessons)  # fmt: skip
+        found = [own, *found]
+    return found
+
+
+def _times(rows: list[Any], times: Mapping[str, float]) -> list[Any]:
+    """Return the rows of a plan, each as often as it is done; others are left out."""
+    from dataclasses import replace
+
+    return [
+        replace(
+            row,
+            finished=False,
+            work=f"{times[row.step]:.1f} times {row.work}",
+            tokens=round(row.tokens * times[row.step]),
+            seconds=row.seconds * times[row.step],
+            disk_bytes=round(row.disk_bytes * times[row.step]),
+            cost=row.cost and row.cost.times(times[row.step]),
+        )
+        for row in rows
+        if row.step in times
+    ]
 
 
 def _write_study(out: Path, text: str, result: dict[str, Any]) -> None:

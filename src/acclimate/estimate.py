@@ -12,8 +12,9 @@ import json
 import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +32,15 @@ from acclimate.pipeline import Line
 from acclimate.records import ImageCaption, JudgedTriplet, Triplet
 from acclimate.steps import read_pairs
 from acclimate.synthesize import stage as synthesize_room
+from acclimate.train import stage as train_room
+from acclimate.train.stage import TrainConfig, TrainPlan
 
 _TRAINING_SHARE = 0.2
 _GENERATION_SHARE = 0.1
 _TOKENS_OF_A_CHAT = 160
 _TOKENS_OF_A_REPLY = 80
 _GPU_FLOPS = 1e14
+_TRAININGS = ("tune-synthesizer", "train-captions", "train")
 _SAMPLE = 32
 """Pairs that stand for all, where they are not read yet."""
 _MOST = 4000
@@ -66,6 +70,8 @@ class StepEstimate:
     disk_bytes: int
     cost: CostEstimate | None = None
     """What is asked of a server; None where none is."""
+    training: TrainPlan | None = None
+    """What would learn; None where it was not asked for, or the step trains nothing."""
 
 
 def parameters(folder: Path) -> int:
@@ -98,21 +104,32 @@ def flops_per_second() -> float:
 def amounts_of(line: Line) -> Amounts:
     """Return how much a line works on, from its input files."""
     recipe = line.recipe
-    n_pairs = int(str(line.steps["ingest"].config["n_rows"]))
-    n_items = round(2 * n_pairs * line.ingest_config().holdout)
+    n_pairs, n_items = 0, 0
+    if recipe.ingest is not None:
+        n_pairs = int(str(line.steps["ingest"].config["n_rows"]))
+        n_items = round(2 * n_pairs * line.ingest_config().holdout)
     if recipe.evaluate.benchmarks:
         n_items = sum(len(b.items) for b in line.benchmarks())
     return Amounts(n_pairs, _examples(line, "seeds"), n_items * len(recipe.evaluate.conditions))
 
 
 def estimate(
-    line: Line, amounts: Amounts | None = None, *, wanted: Collection[str] | None = None
+    line: Line,
+    amounts: Amounts | None = None,
+    *,
+    wanted: Collection[str] | None = None,
+    plans: bool = False,
 ) -> list[StepEstimate]:
     """Return one row per step, in the order they run; finished steps cost nothing.
 
     Args:
         amounts: how much there is to do; counted in the line's input files where None.
         wanted: names of steps; None takes all.
+        plans: also look at the models that are trained: what learns, at which rates, and the memory it
+            takes. Loads torch, but no weights.
+
+    Raises:
+        TrainError: a training has nothing to learn (with `plans`).
     """
     chosen = amounts or amounts_of(line)
     recipe, speed = line.recipe, flops_per_second()
@@ -121,12 +138,24 @@ def estimate(
         tuned = spec_of(recipe.synthesizer.model, line.base)
         models |= {"tune-synthesizer": tuned, "synthesize": tuned}
     for verb, model in (("synthesize", recipe.synthesize.model), ("curate", recipe.curate.judge)):
-        if model == "base":
+        if recipe.ingest is None or model == "base":
             models[verb] = models["train"]
         elif model not in ("tuned", "none"):
             models[verb] = spec_of(model, line.base)
     names = [name for name in line.steps if wanted is None or name in wanted]
-    return [_row(line, name, chosen, models, speed) for name in names]
+    rows = [_row(line, name, chosen, models, speed) for name in names]
+    return [_with_plan(line, row, chosen, models) for row in rows] if plans else rows
+
+
+def _with_plan(
+    line: Line, row: StepEstimate, amounts: Amounts, models: Mapping[str, EngineSpec]
+) -> StepEstimate:
+    """Return a training's row with what would learn."""
+    if row.finished or row.step not in _TRAININGS:
+        return row
+    config, n = _trained(line, row.step, amounts)
+    folder = Path(models.get(row.step, models["train"]).model)
+    return replace(row, training=train_room.plan(config, model=folder, n_conversations=n))
 
 
 def _row(
@@ -139,7 +168,7 @@ def _row(
         return StepEstimate(name, finished=True, work="", tokens=0, seconds=0.0, disk_bytes=0)
     size = 0 if is_served else parameters(Path(spec.model))
     cost = None
-    if name in ("train", "train-captions", "tune-synthesizer"):
+    if name in _TRAININGS:
         tokens, work = _training(line, name, amounts)
         flops, disk = 6.0 * size * tokens / _TRAINING_SHARE, size * 16
     elif verb in ("synthesize", "curate"):
@@ -160,6 +189,10 @@ def _row(
             work = f"{amounts.items} questions"
         elif name in ("seeds", "tuning-data", "general"):
             work = f"{_examples(line, name) if name == 'general' else amounts.seeds} examples"
+        elif name == "conversations":
+            work = f"{sum(_rows_by_source(line).values())} conversations"
+        elif name == "mixture":
+            work = f"{sum(_mixed(line, stage, amounts) for stage in (1, 2))} conversations"
         tokens, flops, disk = 0, 0.0, 400 * amounts.pairs
     return StepEstimate(
         name, finished=False, work=work, tokens=tokens, seconds=flops / speed, disk_bytes=disk, cost=cost
@@ -241,12 +274,18 @@ def _triplets(
     return stand_ins, samples * n_pairs / len(pairs)
 
 
+def _trained(line: Line, name: str, amounts: Amounts) -> tuple[TrainConfig, int]:
+    """Return how a training is done, and the most conversations it may have."""
+    recipe = line.recipe
+    if name == "tune-synthesizer" and recipe.synthesizer is not None:
+        return TrainConfig.model_validate(recipe.synthesizer.train.model_dump()), amounts.seeds
+    stage = 1 if name == "train-captions" else 2
+    return recipe.train.of_stage(stage), _conversations(line, name, amounts)
+
+
 def _training(line: Line, name: str, amounts: Amounts) -> tuple[int, str]:
     """Return the tokens of a training, and what it does in words."""
-    recipe = line.recipe
-    is_post = name != "tune-synthesizer" or recipe.synthesizer is None
-    config = recipe.train if is_post or recipe.synthesizer is None else recipe.synthesizer.train
-    n = _conversations(line, name, amounts) if is_post else amounts.seeds
+    config, n = _trained(line, name, amounts)
     steps = -(-n // config.batch_size) * config.epochs
     steps = min(steps, config.max_steps or steps)
     return steps * config.batch_size * _TOKENS_OF_A_CHAT, f"{n} conversations, {steps} steps"
@@ -297,6 +336,34 @@ def estimate_rating(line: Line, n_sets: int, responses: tuple[Response, ...] | N
 
 def _conversations(line: Line, name: str, amounts: Amounts) -> int:
     """Return how many conversations a post-training may have: an upper bound."""
+    stages = sorted(line.recipe.stages)
+    if len(stages) > 1:
+        stages = [1] if name == "train-captions" else [2]
+    return sum(_mixed(line, stage, amounts) for stage in stages)
+
+
+def _mixed(line: Line, stage: int, amounts: Amounts) -> int:
+    """Return how many conversations of a stage there may be, composed and ready-made."""
+    recipe = line.recipe
+    n = _composed(line, stage, amounts)
+    if not recipe.conversations:
+        return n
+    n_rows = _rows_by_source(line)
+    own = [each for each in recipe.conversations if each.stage == stage]
+    n += sum(n_rows[each.title] for each in own if each.ratio is None)
+    return n + sum(min(n_rows[c.title], round(c.ratio * n)) for c in own if c.ratio is not None)
+
+
+def _rows_by_source(line: Line) -> dict[str, int]:
+    """Return how many rows each source of ready-made conversations has."""
+    facts: Any = line.steps["conversations"].config["sources"]
+    return {each["name"]: each["n_rows"] for each in facts}
+
+
+def _composed(line: Line, stage: int, amounts: Amounts) -> int:
+    """Return how many conversations of a stage may be composed of pairs."""
+    if line.recipe.ingest is None:
+        return 0
     config, synthesis = line.recipe.compose, line.recipe.synthesize
     vision = synthesis.vision_teacher
     most_by_generator = {
@@ -314,8 +381,8 @@ def _conversations(line: Line, name: str, amounts: Amounts) -> int:
         if config.general_ratio is not None:
             general = min(general, round(config.general_ratio * amounts.pairs))
     if config.mixture == "two_stage":
-        return captions if name == "train-captions" else tasks + general
-    return max(captions, tasks) + general
+        return captions if stage == 1 else tasks + general
+    return max(captions, tasks) + general if stage == 1 else 0
 
 
 def _examples(line: Line, name: str) -> int:

@@ -208,7 +208,8 @@ def _record_codec(kind: type[Any]) -> _Codec:
         return {name: codec.encode(getattr(record, name)) for name, codec in codec_by_field.items()}
 
     def decode(row: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        return kind(**{name: codec.decode(row[name]) for name, codec in codec_by_field.items() if name in row})
+        known = {name: codec for name, codec in codec_by_field.items() if name in row}
+        return kind(**{name: codec.decode(row[name]) for name, codec in known.items()})
 
     return _Codec(pa.struct([codec.field(name) for name, codec in codec_by_field.items()]), encode, decode)
 

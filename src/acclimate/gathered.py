@@ -8,7 +8,7 @@ from typing import Any
 
 from acclimate import artifacts
 from acclimate.files import ImageStore, read_json, read_records
-from acclimate.records import ImageCaption, Item, JudgedTriplet, Label, Score
+from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Score
 from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
 from acclimate.steps import read_pairs
 from acclimate.train.stage import LossRow
@@ -30,11 +30,12 @@ def report_inputs(
         homes: the finished artifacts of a whole line, by step.
         keep: verdicts whose triplets are trained on.
     """
-    facts: Any = read_json(homes["items"] / "benchmarks.json")["facts"]
+    facts: Any = read_json(homes["items"] / "benchmarks.json")["facts"] if "items" in homes else ()
     scores = [
         score
-        for role in ("base", "adapted")
-        for score in read_records(homes[f"evaluate-{role}"] / "scores.parquet", Score)
+        for name in ("evaluate-base", "evaluate-captions", "evaluate-adapted")
+        if name in homes
+        for score in read_records(homes[name] / "scores.parquet", Score)
     ]
     trainings = [homes[name] for name in ("train-captions", "train") if name in homes]
     losses = [row for home in trainings for row in read_records(home / "losses.parquet", LossRow)]
@@ -76,7 +77,9 @@ def _environment(home: Path) -> dict[str, str]:
 
 def _overlap_notes(homes: Mapping[str, Path]) -> Iterator[str]:
     """Say how many benchmark pictures also occur in training, by content."""
-    trained = {pair.image.sha256 for pair in read_records(homes["ingest"] / "pairs.parquet", ImageCaption)}
+    if "items" not in homes:
+        return
+    trained = _trained_pictures(homes)
     by_name: dict[str, set[str]] = {}
     for item in read_records(homes["items"] / "items.parquet", Item):
         if item.image is not None:
@@ -84,7 +87,19 @@ def _overlap_notes(homes: Mapping[str, Path]) -> Iterator[str]:
     for name, images in sorted(by_name.items()):
         shared = len(images & trained)
         if shared:
-            yield f"{name}: {shared} of its {len(images)} pictures also occur among the training pairs."
+            yield f"{name}: {shared} of its {len(images)} pictures also occur among the training data."
+
+
+def _trained_pictures(homes: Mapping[str, Path]) -> set[str]:
+    """Return the hashes of the pictures that training may have shown: of pairs and of ready conversations."""
+    found: set[str] = set()
+    if "ingest" in homes:
+        pairs = read_records(homes["ingest"] / "pairs.parquet", ImageCaption)
+        found |= {pair.image.sha256 for pair in pairs}
+    if "conversations" in homes:
+        ready = read_records(homes["conversations"] / "conversations.parquet", Conversation)
+        found |= {image.sha256 for each in ready for image in each.images}
+    return found
 
 
 def _examples(

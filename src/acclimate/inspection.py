@@ -95,20 +95,27 @@ def masked_conversations(root: Path, n: int) -> list[dict[str, Any]]:
         DataError: the run has no finished training.
     """
     from acclimate.engines.families import load_processor
-    from acclimate.train.collate import RowEncoder
+    from acclimate.train.rows import RowEncoder
 
     homes = steps_of(root)
     home = homes["train"]
     if not (home / artifacts.RECORD).is_file():
         raise DataError(f"{root} has no finished training; run `acclimate train` first.")
-    config: Any = read_json(home / artifacts.RECORD)
+    config: Any = read_json(home / artifacts.RECORD)["config"]
     processor = load_processor(home / "checkpoint")
     encoder = RowEncoder(
-        processor, ImageStore(root), mask=config["config"]["mask"], max_tokens=config["config"]["max_tokens"]
+        processor,
+        ImageStore(root),
+        mask=config["mask"],
+        max_tokens=config["max_tokens"],
+        too_long=tuple(config["too_long"]),
+        format=config["format"],
     )
     shown = []
-    rows = read_records(homes["compose"] / "conversations.parquet", Conversation)
-    for conversation in rows:
+    told = next(homes[name] for name in ("mixture", "compose", "conversations") if name in homes)
+    for conversation in read_records(told / "conversations.parquet", Conversation):
+        if config.get("stage", conversation.stage) != conversation.stage:
+            continue
         row = encoder.encode(conversation)
         if isinstance(row, Rejection):
             continue

@@ -3,6 +3,8 @@
 ingest ─▶ synthesize ─▶ curate ─▶ compose ─▶ train ─▶ evaluate ─▶ report
 seeds ─▶ tuning-data ─▶ tune-synthesizer ─▲
 seeds ─▶ synthesize-general ─▶ curate-general ─▶ compose        (where general tasks are used)
+conversations ─▶ train                                          (ready-made ones, where no pairs are named)
+compose, conversations ─▶ mixture ─▶ train                      (where both are, or some are replayed)
 items (benchmarks, or held-out pairs) ─▶ evaluate
 """
 
@@ -25,12 +27,14 @@ from acclimate.report.inputs import Audit
 from acclimate.report.stage import write_report
 from acclimate.steps import (
     composition_step,
+    conversations_step,
     curation_step,
     evaluation_step,
     examples_step,
     held_out_items_step,
     ingest_step,
     items_step,
+    mixture_step,
     synthesis_step,
     training_step,
     tuning_data_step,
@@ -42,8 +46,10 @@ HELD_OUT_SHARE = 0.1
 """Share of the images kept from training where the user brings no benchmark."""
 LINE = "line.json"
 """In a run's folder: the line's steps in order, and the folders of their artifacts."""
-WHOLE = ("items", "evaluate-base", "train", "evaluate-adapted")
-"""What a whole run is for; it builds these and what they need."""
+WHOLE = ("items", "evaluate-base", "train", "evaluate-captions", "evaluate-adapted")
+"""What a whole run is for; it builds these, as far as there are such steps, and what they need."""
+FIRST_STAGE = "first_stage"
+"""The role of the model between two stages."""
 _GENERAL = SynthesizeConfig(generator="general_task")
 
 
@@ -93,15 +99,42 @@ class Line:
         self._plan()
 
     def _plan(self) -> None:
-        recipe, place = self.recipe, self.place
-        scored_on_own = not recipe.evaluate.benchmarks
+        recipe, place, own = self.recipe, self.place, self.steps
         start = Model.checkpoint(recipe.train.model, self.base, "train.model")
-        own = {
-            "ingest": ingest_step(
-                self.ingest_config(), place, self.base, needed=scored_on_own, rehash=self.rehash
+        told = self._composed() if recipe.ingest is not None else None
+        if recipe.conversations:
+            told = self._with_ready(told)
+        if told is None:
+            raise RecipeError("The recipe names no data; add `ingest` or `conversations`.")
+        if recipe.evaluate.benchmarks and "items" not in own:
+            own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
+        asked = recipe.evaluate, recipe.synthesize.execution, place
+        if "items" in own:
+            own["evaluate-base"] = evaluation_step("base", own["items"], start, *asked)
+        last = recipe.train.of_stage(2)
+        if len(recipe.stages) > 1:
+            first = recipe.train.of_stage(1)
+            own["train-captions"] = training_step("train-captions", told, first, start, place, stage=1)
+            middle = Model(step=own["train-captions"])
+            if recipe.evaluate.after_first_stage and "items" in own:
+                own["evaluate-captions"] = evaluation_step(
+                    FIRST_STAGE, own["items"], middle, *asked, name="evaluate-captions"
+                )
+            own["train"] = training_step("train", told, last, middle, place, stage=2)
+        else:
+            own["train"] = training_step("train", told, last, start, place)
+        if "items" in own:
+            own["evaluate-adapted"] = evaluation_step(
+                "adapted", own["items"], Model(step=own["train"]), *asked
             )
-        }
-        self.steps = own
+
+    def _composed(self) -> Step:
+        """Plan everything from pairs to the conversations that are composed of them."""
+        recipe, place, own = self.recipe, self.place, self.steps
+        scored_on_own = not recipe.evaluate.benchmarks
+        own["ingest"] = ingest_step(
+            self.ingest_config(), place, self.base, needed=scored_on_own, rehash=self.rehash
+        )
         writer = self._writes = self._writer()
         judge = self.judge()
         general = self._general(judge)
@@ -117,26 +150,40 @@ class Line:
                 "curate", own["synthesize"], (own["ingest"], "pairs"), judge, recipe.curate, place
             )
             mixed_in = own["curate"] if recipe.compose.has_synthetic else None
-        if not scored_on_own:
-            own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
-        else:
+        if scored_on_own:
             own["items"] = self._held_out_items(own, judge)
-        own["compose"] = composition_step(own["ingest"], mixed_in, general, recipe.compose, place)
-        asked = recipe.evaluate, recipe.synthesize.execution, place
-        own["evaluate-base"] = evaluation_step("base", own["items"], start, *asked)
-        if recipe.compose.mixture == "two_stage":
-            own["train-captions"] = training_step(
-                "train-captions", own["compose"], recipe.train, start, place, stage=1
-            )
-            middle = Model(step=own["train-captions"])
-            own["train"] = training_step("train", own["compose"], recipe.train, middle, place, stage=2)
         else:
-            own["train"] = training_step("train", own["compose"], recipe.train, start, place)
-        own["evaluate-adapted"] = evaluation_step("adapted", own["items"], Model(step=own["train"]), *asked)
+            own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
+        own["compose"] = composition_step(own["ingest"], mixed_in, general, recipe.compose, place)
+        return own["compose"]
+
+    def _with_ready(self, composed: Step | None) -> Step:
+        """Plan the reading of ready-made conversations, and their mixture with composed ones."""
+        limit = self.recipe.limit
+        sources = self.recipe.conversations
+        if limit is not None:
+            sources = tuple(
+                each.model_copy(update={"limit": min(limit, each.limit or limit)}) for each in sources
+            )
+        ready = conversations_step(sources, self.place, self.base, rehash=self.rehash)
+        self.steps["conversations"] = ready
+        if composed is None and all(each.ratio is None for each in sources):
+            return ready
+        self.steps["mixture"] = mixture_step(composed, ready, sources)
+        return self.steps["mixture"]
 
     def ingest_config(self) -> IngestConfig:
-        """Return how pairs are read: the recipe's part, its limit and a share held out where it is needed."""
+        """Return how pairs are read: the recipe's part, its limit and a share held out where it is needed.
+
+        Raises:
+            RecipeError: the recipe names no pairs.
+        """
         recipe, config = self.recipe, self.recipe.ingest
+        if config is None:
+            raise RecipeError(
+                "The recipe has no image-caption pairs: it trains on ready-made conversations. Add `ingest: "
+                "{source: ...}` for what needs pairs."
+            )
         if recipe.limit is not None:
             config = config.model_copy(update={"limit": min(recipe.limit, config.limit or recipe.limit)})
         if not recipe.evaluate.benchmarks and config.holdout == 0:
@@ -274,14 +321,9 @@ class Line:
         """
         missing = sorted(set(names or ()) - self.steps.keys())
         if missing:
-            remedy = ""
-            if missing[0] == "tune-synthesizer":
-                remedy = (
-                    " A synthesizer is tuned where the recipe has a `synthesizer` part and synthesize.model "
-                    "is `tuned`."
-                )
             raise RecipeError(
-                f"This recipe has no step {missing[0]}; it has {', '.join(self.steps)}.{remedy}"
+                f"This recipe has no step {missing[0]}; it has {', '.join(self.steps)}."
+                f"{self._remedy(missing[0])}"
             )
         self.root.mkdir(parents=True, exist_ok=True)
         if not aside:
@@ -301,6 +343,25 @@ class Line:
             homes[name] = build(step, self.root)
             self.place.progress.end(name, reused=reused)
         return homes
+
+    def _remedy(self, missing: str) -> str:
+        """Return what to do about a step that the recipe has not."""
+        if missing.startswith("evaluate"):
+            return (
+                " There is nothing to score: it names no benchmark and holds no pairs out. Name one under "
+                "evaluate.benchmarks."
+            )
+        if self.recipe.ingest is None:
+            return (
+                " It trains on ready-made conversations and makes no tasks: `acclimate ingest` reads them, "
+                "`acclimate train` trains on them. Add `ingest` with image-caption pairs to make some."
+            )
+        if missing == "tune-synthesizer":
+            return (
+                " A synthesizer is tuned where the recipe has a `synthesizer` part and synthesize.model is "
+                "`tuned`."
+            )
+        return ""
 
     def needed(self, names: Sequence[str] | None = None) -> set[str]:
         """Return the named steps (where None, those of a whole run) and all that they need."""

@@ -6,13 +6,22 @@ changes an identity. Relative paths count from the recipe's folder.
 
 import difflib
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from acclimate.compose.stage import ComposeConfig
 from acclimate.curate.quality import QualityConfig
@@ -20,6 +29,7 @@ from acclimate.curate.stage import CurateConfig
 from acclimate.errors import RecipeError
 from acclimate.evaluate.stage import EvaluateConfig
 from acclimate.files import JSON
+from acclimate.ingest.conversations import ConversationSource
 from acclimate.ingest.seeds import SeedConfig
 from acclimate.ingest.stage import IngestConfig
 from acclimate.report.stage import ReportConfig
@@ -44,7 +54,7 @@ class SynthesizerTuning(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    """Folder of the checkpoint that is tuned."""
+    """Folder of the checkpoint that is tuned, or its name on the Hugging Face hub."""
     seeds: SeedConfig
     """The worked examples it learns from."""
     blank_images: float = Field(default=0.1, ge=0.0, le=1.0)
@@ -60,11 +70,51 @@ class SynthesizerTuning(BaseModel):
         return random.Random(f"{self.seed}/validation/{example_id}").random() < self.validation
 
 
+@dataclass(frozen=True, slots=True)
+class KeysOf:
+    """Marks a mapping whose keys are those of a model: for messages."""
+
+    model: type[BaseModel]
+
+
 class TrainRecipe(TrainConfig):
     """How the model is post-trained."""
 
     model: str
-    """Folder of the checkpoint that is adapted."""
+    """Folder of the checkpoint that is adapted, or its name on the Hugging Face hub."""
+    first_stage: Annotated[dict[str, Any], KeysOf(TrainConfig)] = Field(default_factory=dict)
+    """What differs in the first of two stages: keys of this part with other values. What it does not name is
+    as in the second."""
+
+    @field_validator("first_stage")
+    @classmethod
+    def _is_a_training(cls, first: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        others = {
+            name: _plain(value) for name, value in info.data.items() if name in TrainConfig.model_fields
+        }
+        TrainConfig.model_validate(_laid_over(others, first))
+        return first
+
+    def of_stage(self, stage: int) -> TrainConfig:
+        """Return the training of the first (1) of two stages, or of the second or only one (2)."""
+        own = self.model_dump(include=set(TrainConfig.model_fields))
+        return TrainConfig.model_validate(_laid_over(own, self.first_stage if stage == 1 else {}))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    return value.model_dump() if isinstance(value, BaseModel) else value
+
+
+def _laid_over(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with others in their place; a part below is laid over the part below."""
+    result = dict(values)
+    for name, value in others.items():
+        below = result.get(name)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            result[name] = _laid_over(below, value)
+        else:
+            result[name] = value
+    return result
 
 
 class Recipe(BaseModel):
@@ -76,7 +126,11 @@ class Recipe(BaseModel):
     """Shown in the report."""
     run_dir: str = "run"
     """Folder of artifacts, images and the report; execution, never identity."""
-    ingest: IngestConfig
+    ingest: IngestConfig | None = None
+    """Image-caption pairs, which tasks are made for. Left out where the recipe has `conversations`: it then
+    trains on those, and nothing is synthesized."""
+    conversations: tuple[ConversationSource, ...] = ()
+    """Ready-made conversations; beside pairs they are mixed with the composed ones."""
     synthesizer: SynthesizerTuning | None = None
     general: SeedConfig | None = None
     """Seed examples whose tasks are mixed in as general ones, where compose.tasks asks for any; left out, the
@@ -91,6 +145,60 @@ class Recipe(BaseModel):
     report: ReportConfig = ReportConfig()
     limit: int | None = Field(default=None, ge=1)
     """Use only so many rows of every input; every output is then marked as a test."""
+
+    @field_validator("conversations", mode="before")
+    @classmethod
+    def _is_a_list(cls, value: Any) -> Any:  # noqa: ANN401
+        return (value,) if isinstance(value, Mapping) else value
+
+    @property
+    def stages(self) -> frozenset[int]:
+        """The training stages that its conversations belong to."""
+        composed = {1, 2} if self.compose.mixture == "two_stage" else {1}
+        return frozenset(
+            (composed if self.ingest is not None else set()) | {c.stage for c in self.conversations}
+        )
+
+    @model_validator(mode="after")
+    def _names_its_data(self) -> Self:
+        if self.ingest is None and not self.conversations:
+            raise ValueError(
+                "the recipe names no data; add `ingest: {source: ...}` with image-caption pairs, or "
+                "`conversations: [{source: ...}]` with ready-made ones"
+            )
+        if self.ingest is None:
+            fields = type(self).model_fields
+            parts = ("synthesizer", "general", "synthesize", "curate", "compose")
+            idle = [name for name in parts if getattr(self, name) != fields[name].get_default()]
+            if idle:
+                raise ValueError(
+                    f"`{idle[0]}` works on image-caption pairs, and the recipe has none; add `ingest: "
+                    f"{{source: ...}}`, or leave out {', '.join(idle)}"
+                )
+        titles = [each.title for each in self.conversations]
+        twice = next((title for title in titles if titles.count(title) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two sources of conversations are called {twice!r}; give one another `name`")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_stages(self) -> Self:
+        if len(self.stages) < 2:
+            key = "train.first_stage" if self.train.first_stage else "evaluate.after_first_stage"
+            if self.train.first_stage or self.evaluate.after_first_stage:
+                raise ValueError(
+                    f"{key} is set, and there is one stage only; set compose.mixture to two_stage, give "
+                    "conversations of stage 1 and of stage 2, or leave it out"
+                )
+        whole = tuple(each for each in self.conversations if each.ratio is None)
+        others = self.model_copy(update={"conversations": whole}).stages
+        alone = next((c for c in self.conversations if c.ratio is not None and c.stage not in others), None)
+        if alone is not None:
+            raise ValueError(
+                f"conversations {alone.title!r} have a ratio, which counts per other conversation of stage "
+                f"{alone.stage}, and nothing else is of that stage; leave the ratio out, or set their stage"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -166,10 +274,13 @@ def _override(data: dict[str, Any], text: str) -> None:
 def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     model: type[BaseModel] | None = Recipe
     for part in location:
-        field = model.model_fields.get(str(part)) if model else None
+        if isinstance(part, int):  # an entry of a list is as the list says
+            continue
+        field = model.model_fields.get(part) if model else None
         if field is None:
             return None
-        options = [field.annotation, *get_args(field.annotation)]
+        marked = [mark.model for mark in field.metadata if isinstance(mark, KeysOf)]
+        options = [*marked, field.annotation, *get_args(field.annotation)]
         model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
     return model
 
@@ -195,7 +306,8 @@ def _fault(error: Any) -> str:  # noqa: ANN401
         return f"unknown key {key!r}; known here: {', '.join(sorted(model.model_fields if model else ()))}"
     if error["type"] == "missing":
         return f"the key {key!r} is missing"
-    return f"{key}: {' '.join(error['msg'].split())}"
+    said = " ".join(error["msg"].removeprefix("Value error, ").split())
+    return f"{key}: {said}" if key else said
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from acclimate import artifacts
 from acclimate.engines.checkpoint import require_checkpoint
 from acclimate.engines.protocol import Engine
-from acclimate.engines.spec import EngineExecution, EngineSpec
+from acclimate.engines.spec import EngineExecution, spec_of
 from acclimate.evaluate.load import load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig, primary_by_benchmark
 from acclimate.files import ImageStore, read_json, read_records, write_json
@@ -37,7 +37,7 @@ def score_checkpoint(
     The same call after a crash goes on where it stopped; a finished one is only read.
 
     Args:
-        model: the checkpoint's folder.
+        model: the checkpoint's folder, or its name on the Hugging Face hub.
         benchmarks: YAML files.
         out: receives artifacts, replies, pictures and `measurements.json`.
         config: conditions, seed, and `limit` for tests; its own list of benchmarks is not used.
@@ -54,7 +54,7 @@ def score_checkpoint(
     out = out.resolve()
     store = ImageStore(out)
     place = Place(out, store, Engines(store, out / "hashes", substitute=substitute), progress or Silent())
-    chosen = Model(EngineSpec(model=str(model.resolve())))
+    chosen = Model(spec_of(str(model), Path()))
     place.needs(chosen)  # a folder that is no checkpoint is refused before any picture is read
     loaded = [load_benchmark(path, store, config.limit) for path in benchmarks]
     questions = items_step(loaded, config, store)
@@ -107,7 +107,7 @@ def count_questions(model: Path, benchmarks: Sequence[Path], config: EvaluateCon
     Raises:
         EngineError: the model is no checkpoint; BenchmarkError: a benchmark cannot be used.
     """
-    require_checkpoint(model)
+    require_checkpoint(Path(spec_of(str(model), Path()).model))
     with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
         loaded = [load_benchmark(path, ImageStore(Path(scratch)), config.limit) for path in benchmarks]
     return dict(Counter(item.benchmark for each in loaded for item in each.items))

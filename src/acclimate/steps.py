@@ -12,9 +12,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from acclimate.artifacts import Outcome, Step, Workspace
+from acclimate.artifacts import Outcome, Step, Workspace, licences_of
 from acclimate.compose import stage as compose_room
 from acclimate.compose.general import GeneralData
+from acclimate.compose.replay import Replay, mixed
 from acclimate.curate import stage as curate_room
 from acclimate.engines.spec import EngineExecution
 from acclimate.errors import BenchmarkError, DataError
@@ -34,6 +35,7 @@ from acclimate.files import (
     write_records,
 )
 from acclimate.ingest import stage as ingest_room
+from acclimate.ingest.conversations import ConversationSource, conversations_identity, read_conversations
 from acclimate.ingest.seeds import SeedConfig, read_seeds, seeds_identity
 from acclimate.recipe import SynthesizerTuning, identity
 from acclimate.records import (
@@ -88,6 +90,62 @@ def ingest_step(
     facts = ingest_room.source_identity(config, base=base, cache_dir=cache, rehash=rehash)
     facts["held_out_needed"] = needed
     return Step("ingest", ingest_room.VERSION, facts, {}, run)
+
+
+def conversations_step(
+    sources: Sequence[ConversationSource], place: Place, base: Path, *, rehash: bool
+) -> Step:
+    """Return the step that reads and checks ready-made conversations."""
+    name = "conversations"
+    identities = conversations_identity(sources, base=base, cache_dir=place.engines.cache, rehash=rehash)
+    total = sum(int(str(each["n_rows"])) for each in identities)
+
+    def run(space: Workspace) -> Outcome:
+        place.progress.start(name, total)
+
+        def tell(n_rows: int) -> None:
+            place.progress.advance(name, n_rows)
+
+        outcomes = read_conversations(sources, store=place.store, base=base, on_row=tell)
+        rows, rejections = sorted_out(outcomes, Conversation)
+        write_records(space.out / "conversations.parquet", rows, Conversation)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        done = counted(len(rows) + len(rejections), len(rows), rejections)
+        return replace(done, licences=tuple({each.licence for each in sources}))
+
+    facts: dict[str, JSON] = {"sources": identities}
+    return Step(name, ingest_room.VERSION, facts, {}, run)
+
+
+def mixture_step(composed: Step | None, ready: Step, sources: Sequence[ConversationSource]) -> Step:
+    """Return the step that puts ready-made conversations beside the composed ones, and draws replayed ones.
+
+    Args:
+        composed: None where nothing is composed.
+    """
+    replays = {each.title: Replay(each.ratio, each.seed) for each in sources if each.ratio is not None}
+
+    def run(space: Workspace) -> Outcome:
+        own = _conversations(space.inputs["composed"]) if composed is not None else []
+        others = _conversations(space.inputs["conversations"])
+        rows, rejections = sorted_out(mixed(own, others, replays), Conversation)
+        write_records(space.out / "conversations.parquet", rows, Conversation)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        counts = {
+            "inputs": len(own) + len(others),
+            "outputs": len(rows),
+            "composed": len(own),
+            "ready": len(rows) - len(own),
+        }
+        return Outcome(counts, reasons(rejections))
+
+    facts: dict[str, JSON] = {"replay": {name: asdict(each) for name, each in replays.items()}}
+    inputs = {"conversations": ready} | ({"composed": composed} if composed is not None else {})
+    return Step("mixture", compose_room.VERSION, facts, inputs, run)
+
+
+def _conversations(folder: Path) -> list[Conversation]:
+    return list(read_records(folder / "conversations.parquet", Conversation))
 
 
 def examples_step(name: str, config: SeedConfig, place: Place, base: Path, *, key: str, rehash: bool) -> Step:
@@ -165,13 +223,9 @@ def training_step(
     """
 
     def run(space: Workspace) -> Outcome:
-        told = list(read_records(space.inputs["conversations"] / "conversations.parquet", Conversation))
+        told = _conversations(space.inputs["conversations"])
         rows = [each for each in told if stage in (None, each.stage)]
-        if stage == 1 and len(rows) == len(told):
-            raise DataError(
-                "compose.mixture is two_stage, but no task was kept for the second stage (`acclimate "
-                "inspect` shows why). Keep more, or set compose.mixture to captions_only."
-            )
+        _check_stages(told, stage)
         place.engines.opened.clear()
         started: list[int] = []
 
@@ -183,24 +237,44 @@ def training_step(
 
         outcome = train_room.train(
             rows,
-            train_room.TrainConfig.model_validate(config.model_dump(exclude={"model"})),
+            train_room.TrainConfig.model_validate(config.model_dump()),
             model=start.folder(place.root),
             store=place.store,
             out=space.out / "checkpoint",
             work=space.work / "training",
             on_progress=tell,
+            licences=licences_of(space.inputs.values()),
         )
         write_records(space.out / "losses.parquet", outcome.losses, train_room.LossRow)
         write_records(space.out / "rejections.parquet", outcome.rejections, Rejection)
         done = counted(len(rows), len(outcome.trained), outcome.rejections)
         facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}
-        return replace(done, facts=facts, run=how(config.execution))
+        shortened = {f"shortened_{way}": n for way, n in outcome.shortened.items()}
+        counts = {**done.counts, **shortened}
+        return replace(done, counts=counts, facts=facts, run=how(config.execution))
 
     inputs, engines = place.needs(start)
-    facts = identity(config, "model", "save_every", "check_reload")
+    facts = identity(config, "save_every", "check_reload")
     if stage is not None:
         facts["stage"] = stage
     return Step(name, train_room.VERSION, facts, {"conversations": data, **inputs}, run, engines)
+
+
+def _check_stages(told: Sequence[Conversation], stage: int | None) -> None:
+    """Find out before the first of two stages that one of them has nothing to learn from.
+
+    Raises:
+        DataError: it is so.
+    """
+    if stage != 1:
+        return
+    what = {1: "no conversation was kept for the first stage", 2: "no task was kept for the second stage"}
+    empty = next((each for each in what if all(one.stage != each for one in told)), None)
+    if empty is not None:
+        raise DataError(
+            f"There are two stages, but {what[empty]} (`acclimate inspect` shows why). Keep more, or train "
+            "in one stage: compose.mixture single_stage or captions_only, and conversations of one stage."
+        )
 
 
 def synthesis_step(
@@ -437,9 +511,15 @@ def evaluation_step(
     config: evaluate_room.EvaluateConfig,
     execution: EngineExecution,
     place: Place,
+    *,
+    name: str | None = None,
 ) -> Step:
-    """Return the step that asks a model every question under every condition, and scores its answers."""
-    name = f"evaluate-{role}"
+    """Return the step that asks a model every question under every condition, and scores its answers.
+
+    Args:
+        name: of the step; None takes `evaluate-` and the role.
+    """
+    name = name or f"evaluate-{role}"
 
     def run(space: Workspace) -> Outcome:
         items = list(read_records(space.inputs["items"] / "items.parquet", Item))
@@ -464,7 +544,10 @@ def evaluation_step(
         return Outcome(counts, {}, run=how(execution))
 
     inputs, engines = place.needs(model)
-    facts: dict[str, JSON] = {**identity(config, "benchmarks", "limit"), "role": role}
+    facts: dict[str, JSON] = {
+        **identity(config, "benchmarks", "limit", "after_first_stage"),
+        "role": role,
+    }
     return Step(name, evaluate_room.VERSION, facts, {"items": items_step, **inputs}, run, engines)
 
 

@@ -38,6 +38,9 @@ class EvaluateConfig(BaseModel):
     """Asked of held-out pictures where there is no benchmark."""
     caption_max_tokens: int = Field(default=96, ge=1)
     """Longest caption asked for, in tokens."""
+    after_first_stage: bool = False
+    """Whether the checkpoint of the first of two training stages is scored too: what it gained, and what the
+    second stage forgot."""
 
 
 def predict(
@@ -56,7 +59,8 @@ def predict(
         items: of any number of benchmarks; (benchmark, id) is unique.
         engine: asked greedily, zero-shot: one user turn with the picture before the question.
         config: which conditions.
-        model: the model's role in the run, `base` or `adapted`; it changes no prompt and no donor.
+        model: the model's role in the run: `base`, `first_stage` or `adapted`; it changes no prompt and no
+            donor.
         store: the grey pictures are put there.
         log: replays replies of an earlier, interrupted run.
         max_tokens_by_benchmark: longest replies that the benchmarks themselves ask for; the config's win.

@@ -98,8 +98,11 @@ def _rows_of(value: dict[str, Any]) -> Any:  # noqa: ANN401
     """Return the one list that an object holds, or all rows of several lists where their fields are the same.
 
     LLaVA-Med's file has one list per image domain. Lists of different things, such as COCO's `images` and
-    `annotations`, are no rows of one kind: the object is returned as it is.
+    `annotations`, are no rows of one kind: the object is returned as it is. Where every value is an object,
+    as in ScienceQA's `problems.json`, each is a row, with its key as `id` unless it has one.
     """
+    if value and all(isinstance(each, dict) for each in value.values()):
+        return [{"id": key, **each} for key, each in value.items()]
     lists = [each for each in value.values() if isinstance(each, list)]
     if len(lists) == 1:
         return lists[0]

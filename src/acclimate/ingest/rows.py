@@ -21,10 +21,12 @@ from acclimate.records import Box, Boxes, ImageRef, Mentions, RecipeText
 
 Shape: TypeAlias = Literal["auto", "llava", "sharegpt", "messages", "table"]
 
-_TURN_FIELDS: Mapping[Shape, tuple[str, ...]] = {
-    "auto": ("conversations", "messages"),
-    "llava": ("conversations",),
-    "sharegpt": ("conversations",),
+_MISSPELT = "conversatons"
+"""How LLaVA-Med's alignment file (`llava_med_alignment_500k.json`) spells it."""
+TURN_FIELDS: Mapping[Shape, tuple[str, ...]] = {
+    "auto": ("conversations", "messages", _MISSPELT),
+    "llava": ("conversations", _MISSPELT),
+    "sharegpt": ("conversations", "messages"),
     "messages": ("messages",),
     "table": (),
 }
@@ -63,7 +65,7 @@ _MENTION_NAMES = ("in_text_mention", "in_text_mentions", "inline_mention", "inli
 _TITLE_NAMES = ("title", "name", "recipe_name")
 _INGREDIENT_NAMES = ("ingredients", "ingredient_lines")
 _STEP_NAMES = ("instructions", "steps", "directions", "method")
-_ASSISTANT = frozenset({"assistant", "gpt", "model", "bot", "chatgpt"})
+ASSISTANT = frozenset({"assistant", "gpt", "model", "bot", "chatgpt"})
 _SLOT = re.compile(r"\{([^{}]*)\}")
 _PLACEHOLDER = re.compile(r"^\s*(<image>\s*)+|(\s*<image>)+\s*$")
 
@@ -102,6 +104,11 @@ class Row:
     """Reason and detail where the row is unusable already."""
 
 
+def turn_fields(shape: Shape) -> str:
+    """Return the names of the fields that may hold a row's turns, for messages."""
+    return " or ".join(name for name in TURN_FIELDS[shape] if name != _MISSPELT)
+
+
 def find_columns(names: Iterable[str], columns: Columns, shape: Shape, source: str) -> Columns:
     """Return the columns with the guessed ones filled in; chats need no caption column.
 
@@ -120,9 +127,9 @@ def find_columns(names: Iterable[str], columns: Columns, shape: Shape, source: s
             raise DataError(
                 f"{source} has no column {name!r}, which `columns.{role}` names; its columns are: {listed}."
             )
-    is_chat = any(field in present for field in _TURN_FIELDS[shape])
+    is_chat = any(field in present for field in TURN_FIELDS[shape])
     if shape not in ("auto", "table") and not is_chat:
-        wanted = " or ".join(_TURN_FIELDS[shape])
+        wanted = turn_fields(shape)
         raise DataError(
             f"{source} has no field {wanted}, which format {shape!r} needs; its fields are: {listed}. "
             "Set `format: auto`, or the format it has."
@@ -162,11 +169,11 @@ def read_row(raw: RawRow, columns: Columns, shape: Shape) -> Row:
     captions, caption_problem = _captions(raw, columns, shape)
     label = str(own_id) if own_id not in (None, "") else image if isinstance(image, str) else ""
     problem = image_problem or caption_problem
-    if problem is None and any(_has_lone_surrogate(each) for each in (label, *captions, image)):
+    if problem is None and any(has_lone_surrogate(each) for each in (label, *captions, image)):
         problem = ("bad_row", "the text holds half of a surrogate pair, which is no character")
     return Row(
         id=row_id(raw),
-        label=_printable(label)[:80],
+        label=printable(label)[:80],
         image=image,
         caption=captions[0] if captions else None,
         captions=tuple(captions[1:]),
@@ -178,14 +185,16 @@ def read_row(raw: RawRow, columns: Columns, shape: Shape) -> Row:
 
 
 def _about(label: str, raw: BrokenRow) -> str:
-    return f"{label}{raw.detail}; the row begins: {_printable(raw.text)[:120]}"
+    return f"{label}{raw.detail}; the row begins: {printable(raw.text)[:120]}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return the text with halves of surrogate pairs replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _has_lone_surrogate(value: object) -> bool:
+def has_lone_surrogate(value: object) -> bool:
+    """Return whether a text holds half of a surrogate pair, which is no character."""
     return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
@@ -198,6 +207,14 @@ def _image(raw: Mapping[str, Any], columns: Columns) -> tuple[str | bytes | None
         if len(value) > 1:
             return None, ("bad_row", f"{len(value)} images in one row; write one row per image")
         value = value[0] if value else None
+    return picture_in(value)
+
+
+def picture_in(value: object) -> tuple[str | bytes | None, Problem | None]:
+    """Return the path, URL or bytes that a field holds, also in an object as data sets write them.
+
+    None and no problem where it holds nothing.
+    """
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path") or value.get("file_name") or value.get("url")
     if value is None or value in ("", b""):
@@ -221,7 +238,7 @@ def _image_value(raw: Mapping[str, Any], name: str) -> object:
 
 def _captions(raw: Mapping[str, Any], columns: Columns, shape: Shape) -> tuple[list[str], Problem | None]:
     """Return the row's captions, the main one first."""
-    turns = next((raw[name] for name in _TURN_FIELDS[shape] if isinstance(raw.get(name), list)), None)
+    turns = next((raw[name] for name in TURN_FIELDS[shape] if isinstance(raw.get(name), list)), None)
     if turns is not None:
         answer = next((_turn_text(turn) for turn in turns if _is_assistant(turn)), None)
         if answer is None:
@@ -236,7 +253,7 @@ def _captions(raw: Mapping[str, Any], columns: Columns, shape: Shape) -> tuple[l
 
 
 def _is_assistant(turn: object) -> bool:
-    return isinstance(turn, Mapping) and str(turn.get("from", turn.get("role", ""))).lower() in _ASSISTANT
+    return isinstance(turn, Mapping) and str(turn.get("from", turn.get("role", ""))).lower() in ASSISTANT
 
 
 def _turn_text(turn: Mapping[str, Any]) -> str:
@@ -277,7 +294,7 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         return ()
     texts = [_text(each) for each in value]
-    if any(text is None or _has_lone_surrogate(text) for text in texts):
+    if any(text is None or has_lone_surrogate(text) for text in texts):
         return ()
     return tuple(text for text in texts if text)
 
@@ -298,7 +315,7 @@ def _recipe(raw: Mapping[str, Any]) -> RecipeText | None:
     if not (ingredients and steps):
         return None
     title = _first(raw, _TITLE_NAMES)
-    is_title = isinstance(title, str) and not _has_lone_surrogate(title)
+    is_title = isinstance(title, str) and not has_lone_surrogate(title)
     return RecipeText(" ".join(str(title).split()) if is_title else "", ingredients, steps)
 
 

@@ -154,7 +154,8 @@ def grouped(model: Qwen3VLForConditionalGeneration) -> Iterator[None]:
     """Use the training room's grouped attention in the language model."""
     config = model.model.language_model.config
     before = config._attn_implementation
-    config._attn_implementation = attention.register()
+    attention.register()
+    config._attn_implementation = attention.LANGUAGE
     try:
         yield
     finally:
@@ -209,7 +210,8 @@ def region_labels(scene: Scene) -> np.ndarray:
     return out.reshape(16, 5)
 
 
-_HEADS = (11, 10, 4, 4, len(GENERAL))
+N_LABELS = (11, 10, 4, 4, len(GENERAL))
+"""How many values each column of `region_labels` has."""
 
 
 class Run:
@@ -220,7 +222,8 @@ class Run:
     ) -> None:
         self.stage, self.model, self.work, self.plan = stage, model, work, plan
         torch.manual_seed(SEED)
-        self.heads = nn.ModuleList(nn.Linear(192, n) for n in _HEADS) if stage == "tower" else nn.ModuleList()
+        sizes = N_LABELS if stage == "tower" else ()
+        self.heads = nn.ModuleList(nn.Linear(192, n) for n in sizes)
         module = model.model.visual if stage == "tower" else model.model.language_model
         named = [
             *(model if stage == "multimodal" else module).named_parameters(),

@@ -7,20 +7,30 @@ an image shows is written apart, to `oracle/scenes.json`, for the audit alone.
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from acclimate.lab.documents import LIST_OPTIONS, draw_task, scene_of
+from acclimate.lab.documents import CAPTION_QUESTION, LIST_OPTIONS, Document, draw_task, scene_of
 from acclimate.lab.draw import draw, png
 from acclimate.lab.language import CHOICE_KINDS, Asker, Task, caption
-from acclimate.lab.world import DOMAINS, Domain, Lexicon, Scene, Subject, coined_lexicon, sample_scene
+from acclimate.lab.world import (
+    DOMAINS,
+    GENERAL,
+    Domain,
+    Lexicon,
+    Scene,
+    Subject,
+    coined_lexicon,
+    sample_scene,
+)
 
 CAPTION_REQUESTS = ("Describe the image.", "What does the image show?", "Write a caption for the image.")
 _OPEN_KINDS = ("object", "colour", "mark", "reverse", "rule")
+_GENERAL_OPEN_KINDS = ("domain", "where", "count", *_OPEN_KINDS)
 _SEED_KINDS = {"exist": 1.6, "domain": 0.5, "count": 0.7, "list": 0.8}
 """How much oftener than in pretraining a kind is asked: what is put in few words takes over in sampling."""
 SEED_NOISE = (0.06, 0.12)
@@ -175,6 +185,32 @@ def _benchmark_rows(
 
 CHANCE = {"closed": 0.5, "choice": 0.28, "open": 0.0, "multi_label": 0.0}
 MAX_TOKENS = {"closed": 96, "open": 64, "choice": 64, "multi_label": 64}
+CAPTION_TOKENS = 96
+BENCHMARK_KINDS = ("closed", "open", "choice", "multi_label")
+
+
+def _write_benchmark(out: Path, name: str, kind: str, rows: list[dict[str, object]], **more: object) -> None:
+    """Write a question set's rows and its YAML.
+
+    Args:
+        more: what its YAML says beside the usual, in other words than `columns`.
+    """
+    _json(out / f"{name}.json", rows)
+    columns = {"id": "id", "image": "image", "question": "question", "answer": "answer"}
+    columns |= {key: key for key in ("choices", "stratum") if key in rows[0]}
+    spec: dict[str, object] = {
+        "name": name,
+        "version": 1,
+        "file": f"{name}.json",
+        "image_root": "images",
+        "columns": columns,
+        "kind": kind,
+        "chance": CHANCE[kind],
+        "max_tokens": MAX_TOKENS[kind],
+        "licence": "Apache-2.0",
+        "citation": "acclimate lab world, rendered with an oracle",
+    }
+    (out / f"{name}.yaml").write_text(yaml.safe_dump(spec | more, sort_keys=False), encoding="utf-8")
 
 
 def write_benchmarks(out: Path, domain: Domain, n: int, seed: int) -> dict[str, str]:
@@ -184,29 +220,108 @@ def write_benchmarks(out: Path, domain: Domain, n: int, seed: int) -> dict[str, 
         The scenes by image hash. No scene here occurs among the pairs.
     """
     images = _Images(out / "images")
-    for kind in ("closed", "open", "choice", "multi_label"):
-        name = f"{domain.key}_{kind}"
+    for kind in BENCHMARK_KINDS:
         rows = list(_benchmark_rows(domain, kind, images, n, seed))
-        _json(out / f"{name}.json", rows)
-        spec: dict[str, object] = {
-            "name": name,
-            "version": 1,
-            "file": f"{name}.json",
-            "image_root": "images",
-            "columns": {"id": "id", "image": "image", "question": "question", "answer": "answer"},
-            "kind": kind,
-            "chance": CHANCE[kind],
-            "max_tokens": MAX_TOKENS[kind],
-            "licence": "Apache-2.0",
-            "citation": "acclimate lab world, rendered with an oracle",
+        more: dict[str, object] = {}
+        if kind == "multi_label":
+            forms = domain.lexicon.forms
+            more = {"labels": list(forms), "prompt": "{question}" + LIST_OPTIONS + ", ".join(forms)}
+        _write_benchmark(out, f"{domain.key}_{kind}", kind, rows, **more)
+    return images.scenes
+
+
+def write_caption_benchmark(out: Path, domain: Domain, n: int, seed: int) -> Path:
+    """Write a question set that asks for the captions of `n` pictures of the domain; return its YAML.
+
+    The pictures are those of `write_benchmarks`; captions are drawn as those of the pairs are.
+    """
+    images, rows = _Images(out / "images"), []
+    for index in range(n):
+        scene = sample_scene(domain, f"benchmark/{seed}/{index}", test=True)
+        text, _ = caption(
+            scene, domain.lexicon, random.Random(f"caption/{domain.key}/{seed}/{index}"), even=True
+        )
+        row: dict[str, object] = {
+            "id": f"{domain.key}-captions-{index:04d}",
+            "image": images.add(scene, f"{domain.key}-test-{seed}-{index:04d}"),
+            "question": CAPTION_QUESTION,
+            "answer": text,
+            "stratum": "caption",
+        }
+        rows.append(row)
+    name = f"{domain.key}_captions"
+    _write_benchmark(out, name, "open", rows, max_tokens=CAPTION_TOKENS)
+    return out / f"{name}.yaml"
+
+
+def _general_task(scene: Scene, rng: random.Random, kind: str) -> Task | None:
+    if kind == "open":
+        return Asker(scene, DOMAINS[scene.domain].lexicon, rng).task(rng.choice(_GENERAL_OPEN_KINDS))
+    return _asked(scene, DOMAINS[scene.domain], rng, kind)
+
+
+def _general_rows(kind: str, images: _Images, n: int, seed: int) -> Iterator[dict[str, object]]:
+    for index in range(n):
+        domain = GENERAL[index % len(GENERAL)]
+        scene = sample_scene(domain, f"general-benchmark/{seed}/{index}", test=True)
+        rng = random.Random(f"general-benchmark/{kind}/{seed}/{index}")
+        while (task := _general_task(scene, rng, kind)) is None:
+            continue
+        question: str = task.question.split("\nThe choices are:")[0]
+        row: dict[str, object] = {
+            "id": f"general-{kind}-{index:04d}",
+            "image": images.add(scene, f"general-test-{seed}-{index:04d}"),
+            "question": question,
+            "answer": task.precise,
         }
         if kind == "choice":
-            spec["columns"] = {**dict(spec["columns"]), "choices": "choices"}  # type: ignore[call-overload]
-        if kind == "multi_label":
-            spec["labels"] = list(domain.lexicon.forms)
-            spec["prompt"] = "{question}" + LIST_OPTIONS + ", ".join(domain.lexicon.forms)
-        (out / f"{name}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
-    return images.scenes
+            row["choices"] = list(task.choices)
+        elif kind == "multi_label":
+            row["question"] = question + LIST_OPTIONS + ", ".join(domain.lexicon.forms)
+            row["answer"] = task.precise.split(", ")
+        yield row
+
+
+def write_general_benchmarks(out: Path, n: int, seed: int) -> tuple[Path, ...]:
+    """Write four question sets about general scenes, `n` questions each; return their YAMLs.
+
+    Every scene is of the test side, so neither the shipped models nor the seed examples have shown it.
+    """
+    images, found = _Images(out / "images"), []
+    labels = sorted({form for domain in GENERAL for form in domain.lexicon.forms})
+    for kind in BENCHMARK_KINDS:
+        rows = list(_general_rows(kind, images, n, seed))
+        more: dict[str, object] = {"labels": labels} if kind == "multi_label" else {}
+        _write_benchmark(out, f"general_{kind}", kind, rows, **more)
+        found.append(out / f"general_{kind}.yaml")
+    return tuple(found)
+
+
+def write_chats(out: Path, name: str, chats: Iterable[Document]) -> None:
+    """Write `NAME.json` (LLaVA's form) and its images: chats about general scenes, every reply to be learned.
+
+    Args:
+        chats: each with a picture; those of one number share it.
+    """
+    images, rows = _Images(out / "images"), []
+    for index, chat in enumerate(chats):
+        if chat.scene is None or chat.picture is None:
+            raise ValueError(f"chat {index} of {name} has no picture")
+        file = f"{name}-{chat.picture:05d}"
+        if file not in images.hashes:
+            images.add(chat.scene, file)
+        first, *others = chat.lines
+        told = [("user", f"<image>\n{first.text}"), *((line.role, line.text) for line in others)]
+        rows.append(
+            {
+                "id": f"{name}-{index:05d}",
+                "image": f"{file}.png",
+                "conversations": [
+                    {"from": "human" if role == "user" else "gpt", "value": text} for role, text in told
+                ],
+            }
+        )
+    _json(out / f"{name}.json", rows)
 
 
 def write_once(folder: Path, tag: str, write: Callable[[Path], object]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from acclimate.engines.hub import hub_name, model_folder
 from acclimate.engines.open import engine_identity
 from acclimate.engines.spec import EngineSpec
 from acclimate.errors import UsageError
@@ -32,13 +33,14 @@ def write_recipe(folder: Path, recipe: Path, *, model: str | None, force: bool) 
         raise UsageError(f"{recipe} exists; give --force to replace it, or --recipe for another name.")
     found = guess(folder)
     base = recipe.resolve().parent
-    checkpoint = Path(model).resolve() if model else GENERAL_MLLM
+    checkpoint = model_folder(model, Path()) if model else GENERAL_MLLM
+    named = model if hub_name(checkpoint) else _relative(checkpoint, base)
     engine_identity(EngineSpec(model=str(checkpoint)))
     seeds = base / "acclimate-seeds"
     write_once(seeds, f"{VERSION} {N_SEEDS}\n", lambda out: write_seeds(out, N_SEEDS, 0))
     notes = [
         *found.notes,
-        f"The model to adapt is {checkpoint}"
+        f"The model to adapt is {hub_name(checkpoint) or checkpoint}"
         + ("." if model else ", the small model that ships with this tool; name yours with --model."),
         f"The synthesizer is tuned from the same model on {N_SEEDS} examples of the embedded world, written "
         f"to {seeds.name}/; put your own seed examples there, or name a tuned synthesizer's folder as "
@@ -64,14 +66,14 @@ def write_recipe(folder: Path, recipe: Path, *, model: str | None, force: bool) 
             "licence": "unknown",
         },
         "synthesizer": {
-            "model": _relative(checkpoint, base),
+            "model": named,
             "seeds": {"source": "acclimate-seeds/seeds.json", "image_root": "acclimate-seeds/images"},
             "train": {"epochs": 1, **copy.deepcopy(training)},
         },
         "synthesize": {"model": "tuned", "temperature": 0.7, "max_tokens": 256 if small else 512},
         "curate": {"judge": "base"},
         "compose": {"mixture": "single_stage"},
-        "train": {"model": _relative(checkpoint, base), "epochs": 3 if small else 1, **training},
+        "train": {"model": named, "epochs": 3 if small else 1, **training},
         "evaluate": {"benchmarks": []},
         "report": {"title": f"Adapted to {folder.resolve().name}"},
     }

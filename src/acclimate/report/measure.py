@@ -7,6 +7,8 @@ Keys, where SUBJECT is a benchmark's name or `macro`, the unweighted mean of all
     SUBJECT/base/unparsed             share of replies no answer could be read from, original pictures
     SUBJECT/base/unparsed_blank       the same under another condition
     SUBJECT/adapted-base/original     paired difference: the gain
+    SUBJECT/first_stage-base/original  the same of the first of two stages, where it was scored
+    SUBJECT/adapted-first_stage/original  and of the second
     SUBJECT/adapted-base/vrs          paired difference of visual reliance
     NAME/base/original/recall_paper   another scorer of one benchmark; differences likewise
 """
@@ -23,6 +25,8 @@ MACRO = "macro"
 ORIGINAL = "original"
 Summary: TypeAlias = dict[str, Any]
 _Columns: TypeAlias = dict[str, dict[str, float]]
+COMPARISONS = (("adapted", "base"), ("first_stage", "base"), ("adapted", "first_stage"))
+"""Which models a report compares, as far as they were scored."""
 
 
 def measure(
@@ -32,7 +36,7 @@ def measure(
     n_rows_by_benchmark: Mapping[str, int] | None = None,
     seed: int = 0,
     n_draws: int = N_DRAWS,
-    comparisons: Sequence[tuple[str, str]] = (("adapted", "base"),),
+    comparisons: Sequence[tuple[str, str]] = COMPARISONS,
 ) -> list[Measurement]:
     """Return every measurement, benchmarks in order of name, the macro mean last.
 
@@ -139,11 +143,13 @@ def summary(measurements: Iterable[Measurement]) -> Summary:
     Returns:
         `base` and `adapted` (`macro`, `unparsed`), `gain` (`value`, `low`, `high`), `benchmarks` (by name:
         `base`, `adapted`), `reliance` (`base` and `adapted`: `original`, `mismatch`, `blank`, `vrs`; and
-        `vrs_gain`).
+        `vrs_gain`). Where the first of two stages was scored, `first_stage` stands beside `base` and
+        `adapted` everywhere, and `stages` has the gain of the `first` and of the `second`.
     """
     by_key = {each.key: each for each in measurements}
     names = list(dict.fromkeys(key.partition("/")[0] for key in by_key))
-    models = ("base", "adapted")
+    is_staged = f"{MACRO}/first_stage/original" in by_key
+    models = ("base", "first_stage", "adapted") if is_staged else ("base", "adapted")
     out: Summary = {
         model: _values(
             by_key, {"macro": f"{MACRO}/{model}/original", "unparsed": f"{MACRO}/{model}/unparsed"}
@@ -161,6 +167,11 @@ def summary(measurements: Iterable[Measurement]) -> Summary:
         model: _values(by_key, {what: f"{MACRO}/{model}/{what}" for what in shown}) for model in models
     }
     out["reliance"]["vrs_gain"] = _interval_of(by_key, f"{MACRO}/adapted-base/vrs")
+    if is_staged:
+        out["stages"] = {
+            "first": _interval_of(by_key, f"{MACRO}/first_stage-base/original"),
+            "second": _interval_of(by_key, f"{MACRO}/adapted-first_stage/original"),
+        }
     return out
 
 

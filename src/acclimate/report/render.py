@@ -16,7 +16,8 @@ from acclimate.report.inputs import Example, ReportInputs, RoomSummary
 from acclimate.report.usage import transformers_snippets
 
 MACRO = "macro"
-MODELS = ("base", "adapted")
+MODELS = ("base", "first_stage", "adapted")
+"""Shown where they are scored; `first_stage` stands between two stages of training."""
 CONDITIONS = ("original", "mismatch", "blank")
 _SHOWN_MEDIA_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 _MARKDOWN_MARKS = re.compile(r"([\\`*\[\]<>|~#$]|(?<!\w)_|_(?!\w))")

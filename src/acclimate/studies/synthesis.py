@@ -34,9 +34,10 @@ from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError
 from acclimate.files import JSON, read_records
 from acclimate.pipeline import Line
-from acclimate.recipe import Recipe, validated
+from acclimate.recipe import Recipe
 from acclimate.records import ImageCaption, JudgedTriplet, Triplet, content_id
 from acclimate.steps import read_pairs
+from acclimate.studies.arms import replaced
 from acclimate.studies.combined import Combined, Standing, combined, error_cut, standing
 from acclimate.studies.synthesis_claims import (
     ALL,
@@ -208,15 +209,8 @@ def run_study(
 
 def _line(setting: Setting, values: Mapping[str, _Value], progress: Progress | None) -> Line:
     """Return the line of the recipe with some values replaced."""
-    data = setting.recipe.model_dump(mode="json")
-    for key, value in values.items():
-        *parents, last = key.split(".")
-        level = data
-        for part in parents:
-            level = level[part]
-        level[last] = value
     return Line(
-        validated(data, "the study's recipe"),
+        replaced(setting.recipe, values),
         setting.base,
         progress=progress,
         keys=setting.keys,

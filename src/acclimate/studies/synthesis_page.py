@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from acclimate.curate.quality_rubrics import paper_scale
 from acclimate.curate.ratings import ASPECTS
 from acclimate.studies.combined import Combined
+from acclimate.studies.grids import grid
 from acclimate.studies.synthesis import ANSWERABLE, HAS_TASK, IS_ANSWERABLE, PER_TASK, Judged, Study
 from acclimate.studies.synthesis_claims import (
     ALL,
@@ -32,11 +33,11 @@ def page(study: Study, notes: Sequence[str]) -> str:
         "",
     ]
     lines += ["## Table 6: what the synthesizer is shown", ""]
-    lines += _grid(_table_6(study))
+    lines += grid(_table_6(study))
     lines += ["", "## Table 7: the filter", ""]
-    lines += _grid(_table_7(study))
+    lines += grid(_table_7(study))
     lines += ["", "## Table 8: other ways of writing tasks", ""]
-    lines += _grid(_table_8(study))
+    lines += grid(_table_8(study))
     counted = Counter(each.standing for each in study.claims)
     lines += ["", "## Directions that the paper's numbers predict", ""]
     lines += [
@@ -44,7 +45,7 @@ def page(study: Study, notes: Sequence[str]) -> str:
         "for their number; diversity's are still a little too narrow (docs/methods.md).",
         "",
     ]
-    lines += _grid([["claim", "the paper", "ours", "standing"], *map(_claim_row, study.claims)])
+    lines += grid([["claim", "the paper", "ours", "standing"], *map(_claim_row, study.claims)])
     return "\n".join(lines) + "\n"
 
 
@@ -101,14 +102,3 @@ def _claim_row(each: Judged) -> list[str]:
         spread = f"{size * each.found.low:+.1f} to {size * each.found.high:+.1f}"
         found = f"{size * each.found.value:+.1f} ({spread}; {seeds})"
     return [each.claim.sentence, each.claim.paper, found, each.standing]
-
-
-def _grid(rows: Iterator[list[str]] | Sequence[list[str]]) -> list[str]:
-    """Return a Markdown table with columns of even width, so that it reads as plain text too."""
-    told = list(rows)
-    widths = [max(len(row[at]) for row in told) for at in range(len(told[0]))]
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
-
-    return [line(told[0]), line(["-" * width for width in widths]), *map(line, told[1:])]

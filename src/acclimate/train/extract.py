@@ -23,7 +23,7 @@ from acclimate.errors import EngineError
 from acclimate.files import sha256_file, write_json
 from acclimate.train.assemble import PROBE_TEXT
 from acclimate.train.image_template import unwrapped, with_texts
-from acclimate.train.parts import licence_of
+from acclimate.train.licence import licence_of
 from acclimate.train.plain_folder import new_folder, require_free, save_card, save_tokenizer, save_weights
 
 _LIBRARY: Any = transformers

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import torch
 import transformers
-import yaml
 from PIL import Image
 
 from acclimate.engines.checkpoint import adapter_base, require_checkpoint
 from acclimate.errors import EngineError
+from acclimate.train.licence import licence_of
 from acclimate.train.plain_folder import quiet
 from acclimate.train.save import stored_dtype
 
@@ -46,7 +46,7 @@ ENCODERS: dict[str, Encoder] = {
     "siglip_vision_model": Encoder("SigLIP", "SiglipVisionModel", "full", 0, -2),
 }
 """By `model_type` of the vision configuration. Source: LLaVA-1.5 for CLIP; for SigLIP the same layer is our
-own rule. vLLM reads the last and the last but one layer of either as transformers does."""
+own rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +161,6 @@ def vision_config(part: VisionPart) -> Any:
     if config.model_type == "siglip_vision_model":
         config.vision_use_head = False
     return config
-
-
-def licence_of(folder: Path) -> str | None:
-    """Return the licence the head of the folder's README.md names; None where it names none."""
-    card = folder / "README.md"
-    if not card.is_file():
-        return None
-    text = card.read_text(encoding="utf-8", errors="replace")
-    if not text.startswith("---\n"):
-        return None
-    try:
-        head = yaml.safe_load(text[4:].partition("\n---")[0])
-    except yaml.YAMLError:
-        return None
-    named = head.get("license") if isinstance(head, dict) else None
-    if named == "other":
-        named = head.get("license_name", named)
-    return named if isinstance(named, str) and named else None
 
 
 def _configuration(folder: Path, part: Part, auto: str) -> Any:

@@ -131,7 +131,8 @@ class TrainConfig(BaseModel):
     check_reload: bool = True
     """Whether a fresh process must load the saved checkpoint and give the same logits."""
     licence: str | None = None
-    """Licence of the result for its card; None writes `not derived`."""
+    """Licence of the result for its card; None derives it from those of the base model and the data, where
+    that can be done by rule, and else writes `not derived`."""
     execution: TrainExecution = TrainExecution()
     """How it is run."""
 
@@ -225,6 +226,7 @@ def train(
     out: Path,
     work: Path,
     on_progress: Progress | None = None,
+    licences: Sequence[str] = (),
 ) -> TrainOutcome:
     """Train a checkpoint on conversations and save the result as a plain checkpoint.
 
@@ -240,14 +242,20 @@ def train(
         out: receives weights, configuration, processor, `vision_policy.json` and a card.
         work: keeps checkpoints between calls.
         on_progress: called after every step.
+        licences: of the data, for the card; where the settings name no licence, one is derived from these
+            and the base model's, if that can be done (`licence.derived_licence`).
 
     Raises:
         TrainError: nothing can be learned from the conversations, the model cannot be trained, the loss is
             not finite, or the saved checkpoint does not answer as the trained model does.
         EngineError: `model` is not a checkpoint this package can load.
     """
+    from acclimate.train.licence import derived_licence, licence_of
     from acclimate.train.run import run_training
 
+    if config.licence is None:
+        found = derived_licence([licence_of(model), *licences])
+        config = config.model_copy(update={"licence": found})
     return run_training(
         conversations, config, model=model, store=store, out=out, work=work, on_progress=on_progress
     )
