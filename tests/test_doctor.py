@@ -42,3 +42,16 @@ def test_a_checkpoint_is_named_by_its_family(tmp_path: Path) -> None:
     row = checks(model)[str(model)]
     assert row["ok"]
     assert row["detail"].startswith("LLaVA-NeXT, float32")
+
+
+def test_what_training_needs_beside_the_core_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if name == "ray" else None)
+    rows = checks()
+    assert rows["train.method qlora"]["detail"] == "needs pip install 'acclimate[gpu]'"
+    assert not rows["train.method qlora"]["ok"]
+    assert rows["train engine ray"] == {"what": "train engine ray", "ok": True, "detail": "works here"}
+    assert (
+        "a GPU" in rows["launch zero2, zero3"]["detail"]
+        or "deepspeed" in rows["launch zero2, zero3"]["detail"]
+    )
+    assert rows["launch ddp, fsdp2"]["ok"]

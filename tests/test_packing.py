@@ -100,7 +100,7 @@ def test_packed_loss_and_gradients_are_those_of_rows_alone_in_plain_transformers
     loss, expected = gradients(plain, [alone([row]) for row in rows])
     ours = load_model(models[name], "float32").to(dtype)
     attention.use(ours)
-    packed_loss, found = gradients(ours, [packed(rows, image_token_id=token)])
+    packed_loss, found = gradients(ours, [packed(rows, pad_id=0, image_token_id=token)])
     assert abs(packed_loss - loss) / abs(loss) < bound
     assert found.keys() == expected.keys()
     assert any(".visual." in each or "vision" in each for each in found)
@@ -119,9 +119,11 @@ def test_order_in_a_pack_and_its_neighbours_change_no_row(
     model = load_model(models[name], "float32").to(torch.float64)
     attention.use(model)
     token = processor.image_token_id
-    whole, found = gradients(model, [packed(rows, image_token_id=token)])
-    turned, other = gradients(model, [packed(rows[::-1], image_token_id=token)])
-    split, third = gradients(model, [packed(each, image_token_id=token) for each in (rows[:2], rows[2:])])
+    whole, found = gradients(model, [packed(rows, pad_id=0, image_token_id=token)])
+    turned, other = gradients(model, [packed(rows[::-1], pad_id=0, image_token_id=token)])
+    split, third = gradients(
+        model, [packed(each, pad_id=0, image_token_id=token) for each in (rows[:2], rows[2:])]
+    )
     assert whole == pytest.approx(turned, rel=1e-12) == pytest.approx(split, rel=1e-12)
     for each in found:
         assert torch.allclose(found[each], other[each], atol=1e-10), each

@@ -40,7 +40,7 @@ def diagnose(model: Path | None = None) -> list[dict[str, Any]]:
     )
     engine = f"needs {', '.join(missing)}" if missing else "works here"
     rows.append(_row("engine transformers", engine, ok=not missing))
-    rows += [_row("families", engine, ok=False)] if missing else _families()
+    rows += [_row("families", engine, ok=False)] if missing else [*_families(), *_training()]
     if model is not None:
         rows.append(_checkpoint(model))
     return rows
@@ -63,6 +63,25 @@ def _families() -> list[dict[str, Any]]:
     reason = "its pictures' states belong to a whole row (cross-attention), so its rows are padded"
     rows.append(_row("packing", f"{packed}; not {padded}: {reason}"))
     return rows
+
+
+def _training() -> list[dict[str, Any]]:
+    """Return one row per way of training that needs more than the core."""
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    rows = []
+    for what, package, extra, needs_gpu in (
+        ("train.method qlora", "bitsandbytes", "gpu", False),
+        ("kernels", "liger_kernel", "gpu", True),
+        ("launch zero2, zero3", "deepspeed", "deepspeed", True),
+        ("train engine ray", "ray", "ray", False),
+    ):
+        lacks = [] if importlib.util.find_spec(package) else [f"pip install 'acclimate[{extra}]'"]
+        lacks += ["a GPU"] if needs_gpu and not has_gpu else []
+        rows.append(_row(what, f"needs {' and '.join(lacks)}" if lacks else "works here", ok=not lacks))
+    kind = "NCCL, one process per GPU" if has_gpu else "gloo, processes on this machine's cores"
+    return [*rows, _row("launch ddp, fsdp2", f"works here: {kind}")]
 
 
 def _device() -> str:

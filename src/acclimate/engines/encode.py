@@ -118,14 +118,23 @@ def encode(
     offsets: list[tuple[int, int]] = encoding.offsets
     if vision.n_tokens:
         ids, offsets = _expanded(ids, offsets, processor.image_token_id, vision.n_tokens)
+    return Encoded(ids, offsets, model_inputs(processor, ids, vision))
+
+
+def model_inputs(processor: Processor, ids: Sequence[int], vision: ImageInputs) -> dict[str, Tensor]:
+    """Return what a row's forward takes beside its tokens; see `Encoded.model_inputs`.
+
+    Args:
+        ids: the row's tokens, with every picture's repeated.
+    """
     inputs = dict(vision.tensors)
     if "mm_token_type_ids" in _input_names(processor):
         image_id = processor.image_token_id
-        inputs["mm_token_type_ids"] = (torch.tensor([ids]) == image_id).to(torch.int64)
+        inputs["mm_token_type_ids"] = (torch.tensor([list(ids)]) == image_id).to(torch.int64)
     num_tiles = inputs.pop("num_tiles", None)
     if num_tiles is not None:
         inputs["cross_attention_mask"] = _cross_attention_mask(processor, ids, num_tiles[0].tolist())
-    return Encoded(ids, offsets, inputs)
+    return inputs
 
 
 def collate_rows(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from acclimate.engines.encode import PER_TOKEN_INPUTS, Encoded, collate_rows, joined
@@ -18,6 +18,9 @@ from acclimate.train.schedule import Pass, Step
 
 _LINKED = 2
 """In `Row.trained`: the position is passed through the head and counts for nothing."""
+MULTIPLE = 64
+"""A pack's tokens are padded to a multiple of this: kernels are made anew for every new size, which on a CPU
+costs more than the products themselves. Our own rule."""
 Collate = Callable[[Sequence[Row]], dict[str, Any]]
 
 
@@ -77,14 +80,15 @@ def padded(rows: Sequence[Row], *, pad_id: int, image_token_id: int) -> dict[str
     return {**batch, **_flagged(trained)}
 
 
-def packed(rows: Sequence[Row], *, image_token_id: int) -> dict[str, Any]:
+def packed(rows: Sequence[Row], *, pad_id: int, image_token_id: int) -> dict[str, Any]:
     """Put rows one after another, each blind to the others.
 
     Positions begin anew in every row, and attention is told where rows begin and end, so the loss and its
     gradients are those of the rows by themselves.
 
     Args:
-        rows: 1 to B rows, with any numbers of images. image_token_id: as for `padded`.
+        rows: 1 to B rows, with any numbers of images. pad_id, image_token_id: as for `padded`; the whole is
+            padded to a multiple of `MULTIPLE`.
 
     Returns:
         input_ids, `trained`, `linked` and position_ids (1, T), or (4, 1, T) where a family's positions have
@@ -96,21 +100,25 @@ def packed(rows: Sequence[Row], *, image_token_id: int) -> dict[str, Any]:
     """
     _require_features(rows, image_token_id)
     segments = Segments(tuple(len(row.input_ids) for row in rows))
-    plain = torch.cat([torch.arange(length) for length in segments.lengths])[None]
+    rest = -sum(segments.lengths) % MULTIPLE
+    plain = torch.cat([*(torch.arange(length) for length in segments.lengths), torch.zeros(rest).long()])[
+        None
+    ]
+    ids = [torch.tensor(row.input_ids, dtype=torch.int64) for row in rows]
     batch: dict[str, Any] = {
-        "input_ids": torch.cat([torch.tensor(row.input_ids, dtype=torch.int64) for row in rows])[None],
-        **_flagged(torch.cat([_flags(row) for row in rows])[None]),
+        "input_ids": torch.cat([*ids, torch.full((rest,), pad_id)])[None],
+        **_flagged(torch.cat([*(_flags(row) for row in rows), torch.zeros(rest, dtype=torch.uint8)])[None]),
         "attention_mask": segments.marker(),
         "segments": segments,
         "position_ids": plain,
     }
     if rows[0].positions is not None:
         axes = torch.cat([row.positions for row in rows if row.positions is not None], dim=1)
-        batch["position_ids"] = torch.cat([plain, axes])[:, None]
+        batch["position_ids"] = torch.cat([plain, nn.functional.pad(axes, (0, rest))])[:, None]
     for name in sorted({name for row in rows for name in row.model_inputs}):
         if name in PER_TOKEN_INPUTS:
             tensors = [_per_token(row, name) for row in rows]
-            batch[name] = torch.cat(tensors, dim=1)
+            batch[name] = nn.functional.pad(torch.cat(tensors, dim=1), (0, rest))
         else:
             batch[name] = joined([row.model_inputs[name] for row in rows if name in row.model_inputs])
     return batch

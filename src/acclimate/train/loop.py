@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from acclimate.errors import TrainError
 from acclimate.train import checkpoints
-from acclimate.train.collate import Steps
+from acclimate.train.collate import MULTIPLE, Steps
 from acclimate.train.ranks import Ranks
 from acclimate.train.schedule import Step, learning_rate_factor
 from acclimate.train.stage import LossRow, Progress, TrainConfig
@@ -35,16 +35,19 @@ def selected_logits(model: nn.Module, head: nn.Module, inputs: dict[str, Any], p
     The head's input is narrowed by a hook, which works for every family whose logits come from one output
     head; the rest of the vocabulary's products are never computed.
     """
+    n_chosen: list[int] = []
 
     def narrow(_: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (arguments[0][positions], *arguments[1:])
+        chosen = arguments[0][positions]
+        n_chosen.append(len(chosen))
+        return (nn.functional.pad(chosen, (0, 0, 0, -len(chosen) % MULTIPLE)), *arguments[1:])
 
     handle = head.register_forward_pre_hook(narrow)
     try:
         logits: Tensor = model(**inputs, use_cache=False).logits
     finally:
         handle.remove()
-    return logits
+    return logits[: n_chosen[-1]]
 
 
 def summed_loss(model: nn.Module, head: nn.Module, batch: Mapping[str, Any]) -> Tensor:

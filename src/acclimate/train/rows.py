@@ -15,7 +15,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from acclimate.engines.encode import Encoded, ImageInputs, encode, preprocess_image
+from acclimate.engines.encode import Encoded, ImageInputs, encode, model_inputs, preprocess_image
 from acclimate.engines.image_tokens import image_tokens
 from acclimate.engines.render import Rendered, RenderError, TurnSpan, neutralise, render
 from acclimate.errors import DataError, EngineError, TrainError
@@ -63,6 +63,20 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """A row's tokens, every picture's among them."""
+
+    ids: Sequence[int]
+    trained: bytes
+    """As `Row.trained`."""
+
+    @property
+    def n_bytes(self) -> int:
+        """Return what they take in memory."""
+        return 5 * len(self.trained)
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A conversation that fits, before its pictures are decoded."""
 
@@ -74,6 +88,8 @@ class Draft:
     turns_dropped: int
     n_image_tokens: tuple[int, ...] | None
     """Visual tokens of each picture; None where only the processor can tell."""
+    tokens: Tokens | None = None
+    """The row's tokens, if there is room to keep them; else they are made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,22 +151,25 @@ class RowEncoder:
             EngineError: the pictures have other tokens than the draft counted.
         """
         conversation = draft.conversation
-        rendered = self._rendered(conversation)
-        encoded = encode(self.processor, rendered, (), preprocessed=pictures)
         if draft.n_image_tokens is not None and pictures.n_tokens != draft.n_image_tokens:
             raise EngineError(
                 f"The pictures of conversation {draft.size.id} take {pictures.n_tokens} tokens, and "
                 f"{draft.n_image_tokens} were counted from their sizes. Report this with the checkpoint's "
                 "processor_config.json."
             )
+        tokens = draft.tokens or self._tokens(conversation, pictures.n_tokens)
+        inputs = model_inputs(self.processor, tokens.ids, pictures)
+        positions = None
+        if self.positions is not None:
+            positions = self.positions(Encoded(list(tokens.ids), [], inputs))
         return Row(
             id=conversation.id,
-            input_ids=array("i", encoded.input_ids),
-            trained=bytes(self._trained(conversation, rendered, encoded.offsets)),
-            model_inputs=encoded.model_inputs,
+            input_ids=tokens.ids,
+            trained=tokens.trained,
+            model_inputs=inputs,
             n_images=len(conversation.images),
             n_image_tokens=sum(pictures.n_tokens),
-            positions=self.positions(encoded) if self.positions is not None else None,
+            positions=positions,
         )
 
     def _shortened(self, conversation: Conversation) -> Draft | Rejection:
@@ -190,7 +209,6 @@ class RowEncoder:
         return draft.scale, draft
 
     def _measured(self, conversation: Conversation, scale: float, dropped: int) -> Draft | Rejection:
-        rendered = self._rendered(conversation)
         sizes = [_scaled((ref.width_px, ref.height_px), scale) for ref in conversation.images]
         counts = image_tokens(self.processor, sizes)
         known = counts
@@ -198,12 +216,12 @@ class RowEncoder:
             images = [self.store.open(ref) for ref in conversation.images]
             images = [each.resize(size) for each, size in zip(images, sizes, strict=True)]
             counts = preprocess_image(self.processor, images).n_tokens
-        encoded = encode(self.processor, rendered, (), preprocessed=ImageInputs({}, counts))
-        trained = self._trained(conversation, rendered, encoded.offsets)
-        if not any(trained):
+        tokens = self._tokens(conversation, counts)
+        if not any(tokens.trained):
             return _rejection(conversation, "nothing_to_learn", f"no token is trained in mode {self.mask}")
-        size = RowSize(conversation.id, len(encoded.input_ids), sum(trained), len(conversation.images))
-        return Draft(conversation, size, scale, dropped, known)
+        n_images = len(conversation.images)
+        size = RowSize(conversation.id, len(tokens.ids), sum(tokens.trained), n_images)
+        return Draft(conversation, size, scale, dropped, known, tokens)
 
     def _rendered(self, conversation: Conversation) -> Rendered:
         n_images = len(conversation.images)
@@ -214,14 +232,14 @@ class RowEncoder:
             places = [conversation.image_turns.count(at) for at in range(len(conversation.turns))]
         return render(self.processor, conversation.turns, places, end_of_text=self.mask == "continuation")
 
-    def _trained(
-        self, conversation: Conversation, rendered: Rendered, offsets: Sequence[tuple[int, int]]
-    ) -> bytearray:
+    def _tokens(self, conversation: Conversation, n_tokens: tuple[int, ...]) -> Tokens:
+        rendered = self._rendered(conversation)
+        encoded = encode(self.processor, rendered, (), preprocessed=ImageInputs({}, n_tokens))
         flags = tuple(turn.trained for turn in conversation.turns)
         spans = trained_spans(rendered.spans, flags, len(rendered.text), self.mask)
-        trained = bytearray(token_mask(rendered.text, offsets, spans))
+        trained = bytearray(token_mask(rendered.text, encoded.offsets, spans))
         trained[0] = 0
-        return trained
+        return Tokens(array("i", encoded.input_ids), bytes(trained))
 
 
 class Rows:
@@ -240,8 +258,16 @@ class Rows:
             if isinstance(found, Rejection):
                 self.rejections.append(found)
             else:
-                self.drafts.append(found)
+                self.drafts.append(self._light(found))
         self.sizes: list[RowSize] = [draft.size for draft in self.drafts]
+
+    def _light(self, draft: Draft) -> Draft:
+        """Return the draft without its tokens where there is no more room for them."""
+        n_bytes = draft.tokens.n_bytes if draft.tokens is not None else 0
+        if n_bytes > self._cache_bytes:
+            return replace(draft, tokens=None)
+        self._cache_bytes -= n_bytes
+        return draft
 
     def __len__(self) -> int:
         """Return how many rows there are."""
@@ -287,7 +313,7 @@ class Rows:
     ) -> None:
         shared = {id(tensor) for tensor in pictures.tensors.values()}
         own = sum(tensor.nbytes for tensor in row.model_inputs.values() if id(tensor) not in shared)
-        n_bytes = 5 * len(row.input_ids) + own
+        n_bytes = own + (0 if self.drafts[position].tokens is not None else 5 * len(row.input_ids))
         if row.positions is not None:
             n_bytes += row.positions.nbytes
         if fresh:

@@ -141,11 +141,10 @@ def _train_and_save(
 
 
 def _collate(config: TrainConfig, processor: Any, base: Path) -> Collate:
-    if config.execution.packing and _packs(base):
-        return partial(packed, image_token_id=processor.image_token_id)
     tokenizer = processor.tokenizer
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return partial(padded, pad_id=pad_id, image_token_id=processor.image_token_id)
+    together = packed if config.execution.packing and _packs(base) else padded
+    return partial(together, pad_id=pad_id, image_token_id=processor.image_token_id)
 
 
 def _prepared(rows: Rows, job: Job, ranks: Ranks, collate: Collate, base: Path) -> tuple[Any, Any]:
