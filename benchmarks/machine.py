@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/machine.py --threads 2
 
 Prints one line of JSON per figure: matrix products in float32 and bfloat16, products of the sizes that the
-lab's small model makes, memory bandwidth, a Python loop, and how much of a core a process gets, which is less
-than 1 where other work runs beside. A ratio here is the score itself, in the unit that stands with it; more is
-better, and there is no target.
+lab's small model makes, memory bandwidth, a Python loop, and how much of a core a process gets, which is
+less than 1 where other work runs beside. A ratio here is the score itself, in the unit that stands with it;
+more is better, and there is no target.
 """
 
 import argparse

@@ -13,6 +13,7 @@ conversation whose tokens or mask are not the same stops the benchmark. Held-out
 contestant's final checkpoint, by one function, in this interpreter.
 
     .venv/bin/python benchmarks/train.py --trl TRL/bin/python --llamafactory LF/bin/python
+    ... --search --conversations 480 --rounds 2       which settings of the peers are the best
 
 TRL: `python -m venv TRL`, then `pip install torch==2.13.0` and `pip install -c constraints.txt trl`.
 LLaMA-Factory: ../shared/tools/llamafactory_cpu_env.sh LF. A contestant whose interpreter is not given is
@@ -37,10 +38,13 @@ from acclimate.lab.demo import GENERAL_MLLM
 
 PEERS = Path(__file__).resolve().parent / "peers"
 WARM_UP_STEPS = 3
-SEARCH_STEPS = 40
 BATCH_SIZE = 8
 OPTIMIZER = {"learning_rate": 1e-3, "weight_decay": 0.0, "warmup_ratio": 0.1, "max_gradient_norm": 1.0}
 """The demo's learning rate and decay; warm-up, then a cosine to 0."""
+OUTSIDE = 0.05
+"""The share of step time that may be spent outside forward, backward and optimizer step."""
+LOSS_TARGET = 0.99
+"""No worse: within 1 % of the peer's loss. Contestants see the rows in other orders, which moves it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +59,6 @@ class Contestant:
     """How many times its trained tokens per second ours should have."""
 
 
-OURS = Contestant("acclimate", "ours")
-TRL_BEST = {
-    "gradient_checkpointing": False,
-    "train_sampling_strategy": "group_by_length",
-    "logging_steps": 500,
-}
-LLAMAFACTORY_BEST = {"disable_gradient_checkpointing": True, "train_sampling_strategy": "group_by_length"}
-CONTESTANTS = (
-    OURS,
-    Contestant("TRL, defaults", "trl", {}, 1.5),
-    Contestant("TRL, best settings", "trl", TRL_BEST, 1.1),
-    Contestant("LLaMA-Factory, defaults", "llamafactory", {}),
-    Contestant("LLaMA-Factory, best settings", "llamafactory", LLAMAFACTORY_BEST, 1.2),
-)
 _GROUPED = {"train_sampling_strategy": "group_by_length"}
 _TRL_PLAIN = {"gradient_checkpointing": False, "logging_steps": 500}
 _TRL_GROUPED = {**_TRL_PLAIN, **_GROUPED, "remove_unused_columns": False}
@@ -78,43 +68,51 @@ _LF_GROUPED = {**_LF_PLAIN, **_GROUPED}
 _LF_EAGER = {**_LF_GROUPED, "flash_attn": "disabled"}
 _LF_PACKED = {**_LF_PLAIN, "packing": True, "neat_packing": True, "per_device_train_batch_size": 1}
 _HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+OURS = Contestant("acclimate", "ours")
+CONTESTANTS = (
+    OURS,
+    Contestant("TRL, defaults", "trl", {}, 1.5),
+    Contestant("TRL, best settings", "trl", _TRL_EAGER, 1.1),
+    Contestant("LLaMA-Factory, defaults", "llamafactory"),
+    Contestant("LLaMA-Factory, best settings", "llamafactory", _LF_EAGER, 1.2),
+)
 CANDIDATES = {
     "trl": {
         "defaults": {},
         "no checkpointing": _TRL_PLAIN,
         "grouped": _TRL_GROUPED,
         "eager": {**_TRL_PLAIN, "attn_implementation": "eager"},
-        "grouped, eager": _TRL_EAGER,
-        "grouped, eager, 2 passes of 4": {**_TRL_EAGER, **_HALVES},
-        "grouped, compiled": {**_TRL_GROUPED, "torch_compile": True},
-        "grouped, eager, compiled": {**_TRL_EAGER, "torch_compile": True},
+        "grouped + eager": _TRL_EAGER,
+        "grouped + eager + 2 passes of 4": {**_TRL_EAGER, **_HALVES},
+        "grouped + compiled": {**_TRL_GROUPED, "torch_compile": True},
+        "grouped + eager + compiled": {**_TRL_EAGER, "torch_compile": True},
     },
     "llamafactory": {
         "defaults": {},
         "no checkpointing": _LF_PLAIN,
         "grouped": _LF_GROUPED,
         "eager": {**_LF_PLAIN, "flash_attn": "disabled"},
-        "grouped, eager": _LF_EAGER,
-        "grouped, eager, 2 passes of 4": {**_LF_EAGER, **_HALVES},
+        "grouped + eager": _LF_EAGER,
+        "grouped + eager + 2 passes of 4": {**_LF_EAGER, **_HALVES},
         "neatly packed to 1232": {**_LF_PACKED, "cutoff_len": 1232},
-        "neatly packed to 1232, eager": {**_LF_PACKED, "cutoff_len": 1232, "flash_attn": "disabled"},
-        "neatly packed to 312, eager, 4 passes": {
+        "neatly packed to 1232 + eager": {**_LF_PACKED, "cutoff_len": 1232, "flash_attn": "disabled"},
+        "neatly packed to 312 + eager + 4 passes": {
             **_LF_PACKED,
             "cutoff_len": 312,
             "flash_attn": "disabled",
             "gradient_accumulation_steps": 4,
         },
-        "packed to 312, eager, 4 rows": {
+        "packed to 312 + eager + 4 rows": {
             **_LF_PACKED,
             "cutoff_len": 312,
             "flash_attn": "disabled",
             "per_device_train_batch_size": 4,
         },
-        "grouped, compiled": {**_LF_GROUPED, "torch_compile": True},
-        "grouped, eager, compiled": {**_LF_EAGER, "torch_compile": True},
+        "grouped + compiled": {**_LF_GROUPED, "torch_compile": True},
+        "grouped + eager + compiled": {**_LF_EAGER, "torch_compile": True},
     },
 }
-"""What `--search` tries. Row packing of LLaMA-Factory makes about as many steps of about as many rows."""
+"""What `--search` tries. Packed by LLaMA-Factory, a step has about as many rows and not just as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +167,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="parts of contestants' names, with commas between")
     parser.add_argument("--ours", default="{}", help="execution settings of ours, as JSON")
     parser.add_argument("--folder", type=Path, help="where files go; a temporary folder if left out")
-    parser.add_argument("--search", action="store_true", help="try the peers' settings, a few steps each")
+    parser.add_argument("--search", action="store_true", help="try the peers' settings instead")
     return parser.parse_args()
 
 
@@ -186,8 +184,8 @@ class Bench:
             "trl": options.trl,
             "llamafactory": options.llamafactory,
         }
-        one_epoch = -(-len(data.train) // BATCH_SIZE)
-        self.steps = options.steps or one_epoch
+        self.one_epoch = -(-len(data.train) // BATCH_SIZE)
+        self.steps = options.steps or self.one_epoch
 
     def describe(self) -> None:
         """Print what is trained on, and how."""
@@ -201,6 +199,12 @@ class Bench:
             f"{self.options.threads} threads, {self.options.workers} workers, {OPTIMIZER}",
             flush=True,
         )
+        if self.steps % self.one_epoch:
+            print(
+                "Not whole epochs: contestants see different rows, and where rows are grouped by length the "
+                "longest come first, which makes those contestants look faster than they are.",
+                flush=True,
+            )
 
     def contestants(self, among: Sequence[Contestant]) -> Iterator[Contestant]:
         """Yield those that can run, and say of the others why not."""
@@ -229,7 +233,7 @@ class Bench:
         _print_figures(chosen, rounds, self.options)
 
     def search(self) -> None:
-        """Run the candidates of every peer for a few steps, twice, and print how fast they were."""
+        """Run the candidates of every peer and print how fast they were; one that fails says why."""
         among = [
             Contestant(f"{tool}: {name}", tool, settings)
             for tool, candidates in CANDIDATES.items()
@@ -238,7 +242,7 @@ class Bench:
         for number in range(self.options.rounds):
             for each in self.contestants([OURS, *among]):
                 try:
-                    result = self.run(each, number, steps=self.options.steps or SEARCH_STEPS, evaluate=False)
+                    result = self.run(each, number, steps=self.steps, evaluate=False)
                 except ContestantError as error:
                     print(f"round {number + 1}  {each.name}: {error}", flush=True)
                 else:
@@ -295,8 +299,8 @@ class Bench:
         found = seen(out / "seen.npz", self.keys, self.data.starts)
         if found.n_unlike:
             raise ContestantError(
-                f"{contestant.name} trained on {found.n_unlike} of {sum(found.rows)} conversations with other "
-                f"tokens or another mask than ours; see {out}."
+                f"{contestant.name} trained on {found.n_unlike} of {sum(found.rows)} conversations with "
+                f"other tokens or another mask than its rows have; see {out}."
             )
         ended = notes["ended"]
         measured = range(WARM_UP_STEPS, len(ended))
@@ -332,13 +336,15 @@ def _outside(result: Result) -> float:
 
 def _line(result: Result) -> str:
     shares = " ".join(f"{name} {value:.1%}" for name, value in result.shares.items())
-    held_out = "" if result.held_out is None else f"held-out loss {result.held_out:.4f}  "
+    held_out = "" if result.held_out is None else f"held-out loss {result.held_out:.4f}; "
     n_rows = sum(result.seen.rows) / result.steps
+    n_positions = sum(result.seen.positions) / sum(result.seen.rows)
     return (
-        f"{result.name:30s} {result.trained_per_s:7.0f} trained tokens/s  {result.trained_per_cpu_s:5.0f} a CPU s  {result.steps} steps of {n_rows:.2f} "
-        f"rows in {result.seconds:.1f} s  {sum(result.seen.trained)} trained tokens, all masks equal  "
-        f"{sum(result.seen.positions) / sum(result.seen.rows):.0f} positions a row  "
-        f"loss {result.last_loss:.4f}  {held_out}{result.peak_rss_mib:.0f} MiB  {shares}"
+        f"{result.name:38s} {result.trained_per_s:6.0f} trained tokens/s, "
+        f"{result.trained_per_cpu_s:.0f} a CPU second; "
+        f"{result.steps} steps of {n_rows:.2f} rows and {n_positions:.0f} positions a row, "
+        f"{sum(result.seen.trained)} trained tokens, masks equal; {held_out}last losses "
+        f"{result.last_loss:.4f}; {result.peak_rss_mib:.0f} MiB; {shares}"
     )
 
 
@@ -392,12 +398,6 @@ def _print_figures(
     detail = {**setup, "shares": shares, "median": statistics.median(shares), "limit": OUTSIDE, **where}
     figure = f"{OUTSIDE} over the share of step time outside forward, backward and optimizer step"
     _print_figure(figure, OUTSIDE / statistics.median(shares), 1.0, detail)
-
-
-OUTSIDE = 0.05
-LOSS_TARGET = 0.99
-"""No worse: within 1 % of the peer's loss. Contestants see the rows in different orders, which alone moves
-the loss by about as much."""
 
 
 def _print_figure(figure: str, ratio: float, target: float | None, detail: Mapping[str, Any]) -> None:

@@ -35,10 +35,12 @@ MAX_TOKENS = 512
 """As in the demo; no row comes near it."""
 
 
+_IMAGE = "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
 _CONTENT = (
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}{{ '<|vision_start|><|image_pad|><|vision_end|>' }}"
-    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+    + _IMAGE
+    + "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
 )
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"

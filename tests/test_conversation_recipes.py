@@ -325,6 +325,7 @@ def test_two_stages_of_ready_conversations_train_with_their_own_settings(tmp_pat
     assert all("What is it, 5" in each["text"] for each in shown)
 
 
+@pytest.mark.slow
 def test_a_run_without_anything_to_score_is_reported_all_the_same(tmp_path: Path, model: Path):
     write_chats(tmp_path, 6)
     recipe = write(tmp_path, conversations=source(), train={"model": str(model), **FEW})
@@ -351,6 +352,7 @@ def acclimate(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_verbs_do_what_they_can_for_a_conversation_recipe(tmp_path: Path, model: Path):
     write_chats(tmp_path, 6)
     recipe = write(tmp_path, conversations=source(), train={"model": str(model), **FEW})

@@ -173,6 +173,7 @@ def test_an_unknown_launch_configuration_is_refused_with_those_there_are(
         )
 
 
+@pytest.mark.slow
 def test_what_a_process_refuses_is_said_in_its_own_words(
     tmp_path: Path, models: dict[str, Path], store: ImageStore, pictures: list[ImageRef]
 ) -> None:

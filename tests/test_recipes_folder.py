@@ -347,6 +347,7 @@ def acclimate(*args: object, world: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_dry_run_finds_models_in_the_hubs_cache_and_touches_nothing(world: Path):
     done = acclimate(
         "train", "llava-558k.yaml", *small("llava-558k.yaml"), "--dry-run", "--json", world=world

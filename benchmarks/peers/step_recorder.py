@@ -25,8 +25,8 @@ NOT_TRAINED = -100
 class StepRecorder:
     """Notes of one training, saved as `steps.json` and `seen.npz`.
 
-    Seconds are noted as `data` (the wait for batches), `backward`, `clip`, `optimizer` and `zero_grad`; what a
-    driver adds is noted under its own name.
+    Seconds are noted as `data` (the wait for batches), `backward`, `clip`, `optimizer` and `zero_grad`; what
+    a driver adds is noted under its own name.
     """
 
     def __init__(self, threads: int) -> None:

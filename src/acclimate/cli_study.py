@@ -114,7 +114,7 @@ def study_training(
         typer.Option("--captions", help="With a recipe: a benchmark that asks for captions."),
     ] = None,
     second_base: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--second-base", help="Another checkpoint that learns from the same conversations."),
     ] = None,
     without_second_base: Annotated[
@@ -140,6 +140,8 @@ def study_training(
     if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
         recipe, overrides = None, [str(recipe), *(overrides or [])]
     chosen = _seeds(seeds)
+    if second_base is not None and Path(second_base).is_dir():
+        second_base = str(Path(second_base).resolve())
     beside = Beside(general or (), captions or (), second_base, lora_rate, projector_rate)
     is_left_out = without_second_base or second_base is not None
     prepare, notes = _training_setting(
@@ -200,17 +202,16 @@ def _training_setting(
                 "own."
             )
         extra = [*(overrides or []), *([f"limit={limit}"] if limit else [])]
-        sizes = on_second.BaseSizes().limited(limit)
+        sizes, made = on_second.BaseSizes().limited(limit), [beside.second]
 
         def on_world(seed: int, display: Any) -> Any:  # noqa: ANN401
-            second = beside.second
-            if own_second:
-                second = on_second.second_base(out / "second-base", sizes, progress=display)
+            if own_second and made[0] is None:
+                made[0] = str(on_second.second_base(out / "second-base", sizes, progress=display))
             return on_lab.prepare(
                 out,
                 seed,
                 domain=domain or "cells",
-                second=second and second.resolve(),
+                second=made[0],
                 overrides=extra,
                 keys=keys(),
                 accounts=accounts,

@@ -84,7 +84,9 @@ def train_tower(
     heads = nn.ModuleList(nn.Linear(_WIDTH, n) for n in N_LABELS)
     plan = StagePlan(steps=steps, rows=rows, learning_rate=2e-3, warmup=min(40, steps))
     parameters = [*model.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(
+        parameters, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+    )
     pictures = Pictures(work / "pictures.u8", n_pictures)
     labels = np.stack([region_labels(scene_of(i, test=False)) for i in range(n_pictures)])
     losses = []

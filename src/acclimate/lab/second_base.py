@@ -78,7 +78,7 @@ def second_base(folder: Path, sizes: BaseSizes | None = None, *, progress: Progr
     """
     chosen, told = sizes or BaseSizes(), progress or Silent()
     folder = folder.resolve()
-    write_once(folder / "world", f"{VERSION} {asdict(chosen)}\n", lambda out: _write_files(out, chosen))
+    write_once(folder / "world", f"{VERSION} {asdict(chosen)}\n", lambda out: write_lessons(out, chosen))
     root = folder / "run"
     assembled = _assembled(_tower(chosen, told))
     for step in (assembled.inputs["vision"], assembled):
@@ -103,12 +103,13 @@ def _recipe(model: str) -> dict[str, Any]:
         "train": {
             "model": model,
             "epochs": 1,
-            "batch_size": 32,
+            "batch_size": 16,
             "learning_rate": 1.5e-3,
+            "vision_learning_rate": 5e-4,
             "weight_decay": 0.0,
             "warmup_ratio": 0.05,
             "max_tokens": 1024,
-            "first_stage": {"freeze": ["vision", "language"], "projector_learning_rate": 3e-3},
+            "first_stage": {"freeze": ["vision", "language"], "projector_learning_rate": 1e-2},
         },
     }
 
@@ -157,7 +158,8 @@ def _assembled(tower: Step) -> Step:
 # --- files ---------------------------------------------------------------------------------------
 
 
-def _write_files(out: Path, sizes: BaseSizes) -> None:
+def write_lessons(out: Path, sizes: BaseSizes) -> None:
+    """Write `captions.json` and `lessons.json` with their images: what the two stages train on."""
     write_chats(out, "captions", (_captions(i) for i in range(sizes.captions)))
     n_pictures = max(1, sizes.lessons // 2)
     write_chats(out, "lessons", (_lesson(i, i % n_pictures) for i in range(sizes.lessons)))

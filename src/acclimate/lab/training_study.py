@@ -19,7 +19,7 @@ LORA: dict[str, Any] = {
     "train.learning_rate": 3e-3,
 }
 """One setting for all seeds, chosen on seed 3, which the study does not use."""
-PROJECTOR: dict[str, Any] = {"train.learning_rate": 3e-3}
+PROJECTOR: dict[str, Any] = {"train.learning_rate": 1e-3}
 """Likewise."""
 SECOND: dict[str, Any] = {"train.learning_rate": 1e-3}
 """How the second base is adapted: as the first one is."""
@@ -38,7 +38,7 @@ def prepare(
     *,
     domain: str = "cells",
     sizes: Sizes = SIZES,
-    second: Path | None = None,
+    second: str | None = None,
     overrides: Sequence[str] = (),
     keys: Keys | None = None,
     accounts: Accounts | None = None,
@@ -46,7 +46,7 @@ def prepare(
     """Write a seed's world, or what is missing of it; return the setting.
 
     Args:
-        second: the second base's checkpoint; None leaves it out.
+        second: the second base's checkpoint, a whole path; None leaves it out.
     """
     place = (folder / f"{domain}-{seed}").resolve()
     path = write_demo(place, domain=domain, seed=seed, sizes=sizes)
@@ -65,7 +65,7 @@ def prepare(
         PROJECTOR,
         general=tuple(sorted(aside.glob("general_*.yaml"))),
         captions=tuple(sorted(aside.glob(f"{domain}_captions.yaml"))),
-        second=None if second is None else SecondBase(str(second), SECOND),
+        second=None if second is None else SecondBase(second, SECOND),
         keys=keys,
         accounts=accounts or Accounts(),
     )

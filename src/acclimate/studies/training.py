@@ -55,7 +55,7 @@ class SecondBase:
     """Another model that learns from the same conversations."""
 
     model: str
-    """Folder of its checkpoint."""
+    """Its checkpoint, as `train.model` names one."""
     values: _Values = field(default_factory=dict)
     """What it replaces in the recipe beside the model: its learning rate, for instance."""
 
@@ -318,7 +318,7 @@ def _answered(
         if subject == "domain":
             found[subject] = line.build([name], aside=True)[name]
             continue
-        step = evaluation_step(role, items, model, config, execution, line.place, name=f"{name}-{subject}")
+        step = evaluation_step(role, items, model, config, execution, line.place, name=f"{name}-on-{subject}")
         reused = artifacts.finished(step, line.root) is not None
         found[subject] = artifacts.build(step, line.root)
         line.place.progress.end(step.name, reused=reused)
@@ -337,7 +337,7 @@ def _tokens(line: Line, name: str) -> int:
 def summed_up(seeds: tuple[int, ...], found: Sequence[Seed], *, n_draws: int = 10_000) -> Study:
     """Return the scores, changes, shares and claims of finished seeds."""
     shared = found[0].shares_items
-    against = {(arm, BASE_OF[arm]) for arm in ARMS if arm != BASE_OF[arm]}
+    against = set(BASE_OF.items())
     pairs = sorted(against | {(claim.first, claim.second) for claim in CLAIMS})
     by_subject = {
         subject: [spans(seed.marks[subject], pairs, n_draws=n_draws) for seed in found]

@@ -26,8 +26,8 @@ class Beside:
     """Benchmarks of general skills, for forgetting."""
     captions: Sequence[Path] = ()
     """Benchmarks that ask for what the captions teach."""
-    second: Path | None = None
-    """Another checkpoint that learns from the same conversations."""
+    second: str | None = None
+    """Another checkpoint that learns from the same conversations: a folder, whole, or a name on the hub."""
     lora_rate: float | None = None
     """Learning rate; None takes ten times the recipe's."""
     projector_rate: float | None = None
@@ -58,7 +58,7 @@ def prepare(
         {"train.learning_rate": beside.projector_rate or PROJECTOR_FACTOR * rate, **_OWN_RATES},
         general=tuple(each.resolve() for each in beside.general),
         captions=tuple(each.resolve() for each in beside.captions),
-        second=None if beside.second is None else SecondBase(str(beside.second.resolve())),
+        second=None if beside.second is None else SecondBase(beside.second),
         keys=keys,
         accounts=accounts or Accounts(),
         shares_items=True,
