@@ -1,16 +1,17 @@
 """Trained tokens per second of our training against TRL's SFTTrainer and LLaMA-Factory, side by side.
 
-All of them train the lab's shipped MLLM in full on the same conversations, each in its own interpreter and
-one at a time, in rounds (A B C, A B C, ...), because a machine is never equally fast for long; a round's
-contestants are compared with each other, and the median of the rounds' ratios is reported. Global batch,
-precision, threads, worker processes, learning rate, schedule and seed are the same for all; TRL and
-LLaMA-Factory run at their defaults and at the best settings that `--search` found.
+All of them train the lab's shipped MLLM in full on the same conversations, each in its own interpreter. A
+machine is never equally fast for long, so they take turns of two seconds: one runs, the others are stopped,
+and the time that a process stood still is not its own. So all contestants of a round meet the same machine;
+the median of the rounds' ratios is reported. Global batch, precision, threads, worker processes, learning
+rate, schedule and seed are the same for all; TRL and LLaMA-Factory run at their defaults and at the best
+settings that `--search` found.
 
 Time runs from the end of the third optimizer step to the end of the last one, so loading, tokenising up
 front and warming up are left out for all, and waiting for data in between is not. Trained tokens are counted
-by one function from the batches that a contestant's model was given, against the table of our rows: a
-conversation whose tokens or mask are not the same stops the benchmark. Held-out loss is that of every
-contestant's final checkpoint, by one function, in this interpreter.
+by one function from the batches that a contestant's model was given, against a table of the rows as plain
+transformers encodes them: a conversation whose tokens or mask are not the same stops the benchmark. Held-out
+loss is that of every contestant's final checkpoint, by one function, in this interpreter.
 
     .venv/bin/python benchmarks/train.py --trl TRL/bin/python --llamafactory LF/bin/python
     ... --search --conversations 480 --rounds 2       which settings of the peers are the best
@@ -22,11 +23,14 @@ left out.
 
 import argparse
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +42,8 @@ from acclimate.lab.demo import GENERAL_MLLM
 
 PEERS = Path(__file__).resolve().parent / "peers"
 WARM_UP_STEPS = 3
+TURN_S = 2.0
+"""Seconds that a contestant runs before the next one does."""
 BATCH_SIZE = 8
 OPTIMIZER = {"learning_rate": 1e-3, "weight_decay": 0.0, "warmup_ratio": 0.1, "max_gradient_norm": 1.0}
 """The demo's learning rate and decay; warm-up, then a cosine to 0."""
@@ -71,12 +77,14 @@ _HALVES = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 OURS = Contestant("acclimate", "ours")
 CONTESTANTS = (
     OURS,
+    Contestant("acclimate, compiled", "ours", {"compile": True}),
     Contestant("TRL, defaults", "trl", {}, 1.5),
     Contestant("TRL, best settings", "trl", _TRL_EAGER, 1.1),
     Contestant("LLaMA-Factory, defaults", "llamafactory"),
     Contestant("LLaMA-Factory, best settings", "llamafactory", _LF_EAGER, 1.2),
+    Contestant("LLaMA-Factory, best, compiled", "llamafactory", {**_LF_EAGER, "torch_compile": True}),
 )
-CANDIDATES = {
+CANDIDATES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "trl": {
         "defaults": {},
         "no checkpointing": _TRL_PLAIN,
@@ -116,6 +124,38 @@ CANDIDATES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One contestant's process, which runs only in its turns."""
+
+    out: Path
+    process: subprocess.Popen[bytes]
+    turns: list[tuple[float, float]] = field(default_factory=list)
+    """When each began and ended, by the monotonic clock, which is the same for every process."""
+
+    def take_turn(self) -> None:
+        """Let the process run for one turn, or until it ends."""
+        if self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, signal.SIGCONT)
+        began = time.monotonic()
+        try:
+            self.process.wait(TURN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGSTOP)
+        self.turns.append((began, time.monotonic()))
+
+    def running(self, began: float, ended: float) -> float:
+        """Return how many of the seconds between two times the process ran."""
+        return sum(max(0.0, min(ended, last) - max(began, first)) for first, last in self.turns)
+
+    def kill(self) -> None:
+        """End the process if it has not ended by itself."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One contestant's run in one round."""
 
@@ -123,6 +163,8 @@ class Result:
     trained_per_s: float
     trained_per_cpu_s: float
     """By CPU seconds of the process: what is left to compare on a machine that does other work too."""
+    cores: float
+    """CPU seconds per second and thread, 0 to 1."""
     seconds: float
     """From the end of the last warm-up step to the end of the last step."""
     steps: int
@@ -211,7 +253,7 @@ class Bench:
         wanted = [part.strip().lower() for part in self.options.only.split(",")]
         for each in among:
             python = self.pythons[each.tool]
-            if each.tool != "ours" and not any(part in each.name.lower() for part in wanted):
+            if each is not OURS and not any(part in each.name.lower() for part in wanted):
                 continue
             if python is None or not python.exists():
                 where = f"{python} is not there" if python else f"--{each.tool} is not given"
@@ -225,9 +267,8 @@ class Bench:
         rounds: list[dict[str, Result]] = []
         for number in range(self.options.rounds):
             rounds.append({})
-            for each in chosen:
-                result = self.run(each, number, steps=self.steps, evaluate=True)
-                rounds[-1][each.name] = result
+            for each, run in self.race(chosen, number):
+                rounds[-1][each.name] = result = self._result(each, run, evaluate=True)
                 print(f"round {number + 1}  {_line(result)}", flush=True)
         _print_table(chosen, rounds)
         _print_figures(chosen, rounds, self.options)
@@ -240,23 +281,30 @@ class Bench:
             for name, settings in candidates.items()
         ]
         for number in range(self.options.rounds):
-            for each in self.contestants([OURS, *among]):
+            for each, run in self.race(list(self.contestants([OURS, *among])), number):
                 try:
-                    result = self.run(each, number, steps=self.steps, evaluate=False)
+                    line = _line(self._result(each, run, evaluate=False))
                 except ContestantError as error:
-                    print(f"round {number + 1}  {each.name}: {error}", flush=True)
-                else:
-                    print(f"round {number + 1}  {_line(result)}", flush=True)
+                    line = f"{each.name}: {error}"
+                print(f"round {number + 1}  {line}", flush=True)
 
-    def run(self, contestant: Contestant, number: int, *, steps: int, evaluate: bool) -> Result:
-        """Run one contestant in its own interpreter and return what came of it.
+    def race(self, contestants: Sequence[Contestant], number: int) -> list[tuple[Contestant, "Run"]]:
+        """Run contestants in turns until all have ended."""
+        runs = [(each, self._started(each, number)) for each in contestants]
+        try:
+            while any(run.process.poll() is None for _, run in runs):
+                for _, run in runs:
+                    run.take_turn()
+        finally:
+            for _, run in runs:
+                run.kill()
+        return runs
 
-        Raises:
-            ContestantError: it failed, or trained on other tokens than ours.
-        """
+    def _started(self, contestant: Contestant, number: int) -> "Run":
+        """Start a contestant in its own interpreter, and stop it."""
         out = self.data.folder / "runs" / f"{contestant.name}-{number}-{time.time_ns()}".replace(" ", "-")
         out.mkdir(parents=True)
-        settings = json.loads(self.options.ours) if contestant.tool == "ours" else contestant.settings
+        settings = json.loads(self.options.ours) if contestant.tool == "ours" else {}
         job = {
             **OPTIMIZER,
             "model": str(self.options.model.resolve()),
@@ -266,20 +314,16 @@ class Bench:
             "trl_rows": str(self.data.trl_rows),
             "template": TEMPLATE,
             "out": str(out),
-            "steps": steps,
+            "steps": self.steps,
             "batch_size": BATCH_SIZE,
             "max_tokens": MAX_TOKENS,
             "seed": number,
             "precision": self.options.precision,
             "threads": self.options.threads,
             "workers": self.options.workers,
-            "settings": dict(settings),
+            "settings": {**settings, **contestant.settings},
         }
         (out / "job.json").write_text(json.dumps(job, indent=1))
-        self._call(contestant, out)
-        return self._result(contestant, out, evaluate=evaluate)
-
-    def _call(self, contestant: Contestant, out: Path) -> None:
         command = [str(self.pythons[contestant.tool]), str(PEERS / f"run_{contestant.tool}.py"), "job.json"]
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -289,38 +333,46 @@ class Bench:
             "CUDA_VISIBLE_DEVICES": "",
         }
         with (out / "log").open("w") as log:
-            done = subprocess.run(command, cwd=out, env=environment, stdout=log, stderr=log, check=False)
-        if done.returncode:
-            last = "\n".join((out / "log").read_text().splitlines()[-12:])
-            raise ContestantError(f"{contestant.name} failed, exit {done.returncode}:\n{last}")
+            process = subprocess.Popen(
+                command, cwd=out, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        os.killpg(process.pid, signal.SIGSTOP)
+        return Run(out, process)
 
-    def _result(self, contestant: Contestant, out: Path, *, evaluate: bool) -> Result:
-        notes = json.loads((out / "steps.json").read_text())
-        found = seen(out / "seen.npz", self.keys, self.data.starts)
+    def _result(self, contestant: Contestant, run: "Run", *, evaluate: bool) -> Result:
+        if run.process.returncode:
+            last = "\n".join((run.out / "log").read_text().splitlines()[-12:])
+            raise ContestantError(f"{contestant.name} failed, exit {run.process.returncode}:\n{last}")
+        notes = json.loads((run.out / "steps.json").read_text())
+        found = seen(run.out / "seen.npz", self.keys, self.data.starts)
         if found.n_unlike:
             raise ContestantError(
                 f"{contestant.name} trained on {found.n_unlike} of {sum(found.rows)} conversations with "
-                f"other tokens or another mask than its rows have; see {out}."
+                f"other tokens or another mask than its rows have; see {run.out}."
             )
         ended = notes["ended"]
         measured = range(WARM_UP_STEPS, len(ended))
-        seconds = ended[-1] - ended[WARM_UP_STEPS - 1]
-        names = {name for step in measured for name in notes["spent"][step]}
-        spent = {name: sum(notes["spent"][step].get(name, 0.0) for step in measured) for name in names}
+        seconds = run.running(ended[WARM_UP_STEPS - 1], ended[-1])
+        spent: dict[str, float] = defaultdict(float)
+        for step in measured:
+            for name, began, done in notes["spans"][step]:
+                spent[name] += run.running(began, done)
         if "forward_backward" in spent:
             spent["forward"] = spent.pop("forward_backward") - spent["backward"]
+        n_trained = sum(found.trained[step] for step in measured)
+        cpu_seconds = notes["cpu"][-1] - notes["cpu"][WARM_UP_STEPS - 1]
         return Result(
             name=contestant.name,
-            trained_per_s=sum(found.trained[step] for step in measured) / seconds,
-            trained_per_cpu_s=sum(found.trained[step] for step in measured)
-            / (notes["cpu"][-1] - notes["cpu"][WARM_UP_STEPS - 1]),
+            trained_per_s=n_trained / seconds,
+            trained_per_cpu_s=n_trained / cpu_seconds,
+            cores=cpu_seconds / seconds / self.options.threads,
             seconds=seconds,
             steps=len(ended),
             seen=found,
             shares={name: value / seconds for name, value in sorted(spent.items())},
             peak_rss_mib=notes["peak_rss_mib"],
             last_loss=statistics.fmean(notes["losses"][-10:]),
-            held_out=held_out_loss(out / "checkpoint", self.data.held_out) if evaluate else None,
+            held_out=held_out_loss(run.out / "checkpoint", self.data.held_out) if evaluate else None,
             notes=notes,
         )
 
@@ -341,7 +393,7 @@ def _line(result: Result) -> str:
     n_positions = sum(result.seen.positions) / sum(result.seen.rows)
     return (
         f"{result.name:38s} {result.trained_per_s:6.0f} trained tokens/s, "
-        f"{result.trained_per_cpu_s:.0f} a CPU second; "
+        f"{result.trained_per_cpu_s:.0f} a CPU second, {result.cores:.0%} of its cores; "
         f"{result.steps} steps of {n_rows:.2f} rows and {n_positions:.0f} positions a row, "
         f"{sum(result.seen.trained)} trained tokens, masks equal; {held_out}last losses "
         f"{result.last_loss:.4f}; {result.peak_rss_mib:.0f} MiB; {shares}"
@@ -381,7 +433,12 @@ def _print_figures(
         rates = {
             who: [round(results[who].trained_per_s) for results in rounds] for who in (OURS.name, each.name)
         }
-        detail = {**setup, "ratios": ratios, "trained_tokens_per_s": rates, "settings": dict(each.settings)}
+        detail = {
+            **setup,
+            "ratios": ratios,
+            "trained_tokens_per_s": rates,
+            "settings": dict(each.settings),
+        }
         figure = f"trained tokens/s against {each.name}"
         _print_figure(figure, statistics.median(ratios), each.target, detail)
     for each in chosen:

@@ -307,6 +307,7 @@ def held_out_loss(checkpoint: Path, rows: Sequence[Row]) -> float:
     The weights are rounded to bfloat16, as checkpoints store them, whatever the tool wrote; the forward pass
     is in float32, one row at a time, by plain transformers.
     """
+    transformers.utils.logging.disable_progress_bar()
     auto: Any = transformers.AutoModelForImageTextToText
     model = auto.from_pretrained(checkpoint, dtype=torch.float32).eval()
     for parameter in model.parameters():

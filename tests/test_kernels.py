@@ -45,7 +45,7 @@ def test_they_are_left_out_on_a_cpu_and_for_families_liger_does_not_know(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fake_liger(monkeypatch, lambda each, **what: pytest.fail("patched"))
-    assert not kernels.fuse(model(), "cpu", lambda: 1.0)
+    assert not kernels.fuse(model(), "cpu", lambda: 1.0, mixed=False)
     assert not kernels.fuse(model("llava"), "cuda", lambda: 1.0)
 
 

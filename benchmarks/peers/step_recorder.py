@@ -8,7 +8,6 @@ of a step is told apart by hooks on PyTorch's own doors.
 import json
 import resource
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,9 @@ NOT_TRAINED = -100
 class StepRecorder:
     """Notes of one training, saved as `steps.json` and `seen.npz`.
 
-    Seconds are noted as `data` (the wait for batches), `backward`, `clip`, `optimizer` and `zero_grad`; what
-    a driver adds is noted under its own name.
+    When something began and ended is noted as `data` (the wait for batches), `backward`, `clip`, `optimizer`
+    and `zero_grad`; what a driver adds is noted under its own name. Times are of the system's monotonic
+    clock, because whoever stops this process now and then has to subtract when it stood still.
     """
 
     def __init__(self, threads: int) -> None:
@@ -34,9 +34,9 @@ class StepRecorder:
         torch.set_num_threads(threads)
         self.ended: list[float] = []
         self.cpu: list[float] = []
-        self.spent: list[dict[str, float]] = []
+        self.spans: list[list[tuple[str, float, float]]] = []
         self.dtypes: set[str] = set()
-        self._now: dict[str, float] = defaultdict(float)
+        self._now: list[tuple[str, float, float]] = []
         self._losses: list[torch.Tensor] = []
         self._batches: list[tuple[int, np.ndarray, np.ndarray]] = []
         self._optimizer_began = 0.0
@@ -50,14 +50,14 @@ class StepRecorder:
         register_optimizer_step_post_hook(self._after_optimizer)
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, its seconds added to `name` of the running step."""
+        """Return the function, its time noted as `name` of the running step."""
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            began = time.perf_counter()
+            began = time.monotonic()
             try:
                 return function(*args, **kwargs)
             finally:
-                self._now[name] += time.perf_counter() - began
+                self._now.append((name, began, time.monotonic()))
 
         return wrapped
 
@@ -75,7 +75,7 @@ class StepRecorder:
         result = {
             "ended": self.ended,
             "cpu": self.cpu,
-            "spent": self.spent,
+            "spans": self.spans,
             "losses": [float(loss) for loss in self._losses],
             "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             "torch": torch.__version__,
@@ -93,14 +93,14 @@ class StepRecorder:
         if not self.dtypes:
             groups = optimizer.param_groups
             self.dtypes = {str(each.dtype) for group in groups for each in group["params"]}
-        self._optimizer_began = time.perf_counter()
+        self._optimizer_began = time.monotonic()
 
     def _after_optimizer(self, *_: Any) -> None:  # noqa: ANN401
-        self.ended.append(time.perf_counter())
+        self.ended.append(time.monotonic())
         self.cpu.append(time.process_time())
-        self._now["optimizer"] += self.ended[-1] - self._optimizer_began
-        self.spent.append(dict(self._now))
-        self._now.clear()
+        self._now.append(("optimizer", self._optimizer_began, self.ended[-1]))
+        self.spans.append(self._now)
+        self._now = []
 
 
 def record_trainer(recorder: StepRecorder, trainer_class: Any) -> None:  # noqa: ANN401

@@ -14,6 +14,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from acclimate.train.packed_attention import packed_attention
+
 LANGUAGE = "acclimate_segments"
 """Name under which `segment_attention` is known to transformers."""
 VISION = "acclimate_flash_segments"
@@ -43,6 +45,7 @@ class Segments:
         return torch.tensor(self.lengths, dtype=torch.int64).view(1, 1, 1, -1)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def segment_attention(  # noqa: PLR0913 -- transformers' own signature
     module: nn.Module,
     query: Tensor,
@@ -84,6 +87,8 @@ def segment_attention(  # noqa: PLR0913 -- transformers' own signature
     mask = _Mask(None, causal=causal, window=sliding_window if causal else None)
     sizes = [n * length for n, length in runs]
     rest = query.shape[2] - sum(sizes)
+    if segments is not None and is_language and not rate and _short_on_cpu(query, segments):
+        return _on_cpu(query, key, value, segments, rest, scaling, mask.window), None
     parts = zip(*(_split(tensor, sizes, rest) for tensor in (query, key, value)), strict=True)
     outs = [
         _fold(_attend(_unfold(q, n), _unfold(k, n), _unfold(v, n), mask, scaling, rate))
@@ -92,6 +97,29 @@ def segment_attention(  # noqa: PLR0913 -- transformers' own signature
     if rest:
         outs.append(query.new_zeros((1, rest, query.shape[1], value.shape[-1])))
     return torch.cat(outs, dim=1), None
+
+
+def _short_on_cpu(query: Tensor, segments: Segments) -> bool:
+    return query.device.type == "cpu" and max(segments.lengths) <= GROUPED_TOKENS
+
+
+def _on_cpu(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segments: Segments,
+    rest: int,
+    scaling: float | None,
+    window: int | None,
+) -> Tensor:
+    """Return (1, N, heads, size); what pads the pack is a row of its own."""
+    lengths = (*segments.lengths, rest) if rest else segments.lengths
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    mixed = torch.is_autocast_enabled("cpu")
+    dtype = torch.get_autocast_dtype("cpu") if mixed else query.dtype
+    with torch.autocast("cpu", enabled=False):
+        out = packed_attention(query.to(dtype), key.to(dtype), value.to(dtype), lengths, scale, window)
+    return out.transpose(1, 2)
 
 
 def register() -> None:

@@ -7,9 +7,11 @@ had happened.
 """
 # ruff: noqa: ANN401
 
+import gc
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch.utils.data import DataLoader
 from acclimate.errors import TrainError
 from acclimate.train import checkpoints
 from acclimate.train.collate import MULTIPLE, Steps
+from acclimate.train.cross_entropy import summed_cross_entropy
 from acclimate.train.ranks import Ranks
 from acclimate.train.schedule import Step, learning_rate_factor
 from acclimate.train.stage import LossRow, Progress, TrainConfig
@@ -64,13 +67,11 @@ def summed_loss(model: nn.Module, head: nn.Module, batch: Mapping[str, Any]) -> 
     linked = batch.get("linked")
     positions = counted if linked is None else counted | linked
     logits = selected_logits(model, head, inputs, positions)
-    if logits.dtype != torch.float64:
-        logits = logits.float()
     targets = batch["input_ids"][:, 1:][batch["trained"][:, 1:]]
     if linked is None:
-        return nn.functional.cross_entropy(logits, targets, reduction="sum")
+        return summed_cross_entropy(logits, targets)
     is_counted = counted[positions]
-    loss = nn.functional.cross_entropy(logits[is_counted], targets, reduction="sum")
+    loss = summed_cross_entropy(logits[is_counted], targets)
     return loss + 0.0 * logits[~is_counted].sum()
 
 
@@ -115,7 +116,7 @@ def fit(
             another model.
     """
     config, total = job.config, len(job.schedule)
-    with _deterministic():
+    with _deterministic(), _settled():
         optimizer: Any = torch.optim.AdamW(optimizer_groups, fused=True)
         peaks = [float(group["lr"]) for group in optimizer.param_groups]
         model, optimizer = ranks.prepare(model, optimizer)
@@ -126,11 +127,14 @@ def fit(
             losses = list(checkpoints.load_losses(last))
             first = checkpoints.step_of(last)
         model.train()
-        for number, item in enumerate(_loader(data, first, total, config.execution.workers), start=first):
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        loader = _loader(data, first, total, config.execution.workers)
+        prepare = getattr(loader, "prepare", _nothing)
+        for number, item in enumerate(loader, start=first):
             factor = learning_rate_factor(number, total, config.warmup_ratio)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            loss = _step(model, head, item, job, ranks, number)
+            loss = _step(model, head, item, job, ranks, number, learning, prepare)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(
@@ -149,6 +153,10 @@ def fit(
     return model, losses
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 def _tell(job: Job, row: LossRow, total: int) -> None:
     if job.on_row is not None:
         job.on_row(row)
@@ -156,18 +164,58 @@ def _tell(job: Job, row: LossRow, total: int) -> None:
         job.on_progress(row.step, total, row.loss)
 
 
-def _loader(data: Steps, first: int, total: int, workers: int) -> DataLoader[Any]:
+class _Ahead:
+    """The steps, each prepared by a thread while the one before it goes backwards.
+
+    Going forwards is Python's work, which two threads do no faster than one.
+    """
+
+    def __init__(self, data: Steps, numbers: Sequence[int]) -> None:
+        self._data = data
+        self._numbers = iter(numbers)
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._next: Future[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            self.prepare()
+            while self._next is not None:
+                item = self._next.result()
+                self._next = None
+                yield item
+                self.prepare()
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+
+    def prepare(self) -> None:
+        """Begin to prepare the next step, if that has not begun."""
+        if self._next is None and (number := next(self._numbers, None)) is not None:
+            self._next = self._thread.submit(self._data.__getitem__, number)
+
+
+def _loader(data: Steps, first: int, total: int, workers: int) -> "_Ahead | DataLoader[Any]":
+    if not workers:
+        return _Ahead(data, range(first, total))
     return DataLoader(
         data,
         batch_size=None,
         sampler=range(first, total),
         num_workers=workers,
-        prefetch_factor=2 if workers else None,
+        prefetch_factor=2,
         generator=torch.Generator(),  # its own: it draws a seed, which would move dropout's numbers
     )
 
 
-def _step(model: Any, head: nn.Module, item: Mapping[str, Any], job: Job, ranks: Ranks, number: int) -> float:
+def _step(
+    model: Any,
+    head: nn.Module,
+    item: Mapping[str, Any],
+    job: Job,
+    ranks: Ranks,
+    number: int,
+    learning: Sequence[nn.Parameter],
+    prepare: Callable[[], None],
+) -> float:
     """Do the passes of one step and return its loss; gradients are left clipped."""
     n_trained = job.schedule[number].n_trained
     total = torch.zeros((), device=ranks.device)
@@ -175,14 +223,15 @@ def _step(model: Any, head: nn.Module, item: Mapping[str, Any], job: Job, ranks:
     for index, (batch, ids) in enumerate(zip(item["batches"], item["ids"], strict=True)):
         with ranks.passing(model, is_last=index + 1 == n_passes):
             loss = _loss(model, head, batch, ids, job, ranks) / n_trained
+            prepare()
             if loss.requires_grad:  # text alone teaches nothing to a projector that learns alone
                 ranks.backward(loss)
         total += loss.detach()
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.grad is None:
+    for parameter in learning:
+        if parameter.grad is None:
             # A step without pictures, say: what learns moves on as it does in one of several processes.
             parameter.grad = torch.zeros_like(parameter)
-    norm = ranks.clip(model, job.config.max_gradient_norm)
+    norm = ranks.clip(model, learning, job.config.max_gradient_norm)
     value = float(ranks.summed(total))
     if not (math.isfinite(value) and math.isfinite(norm)):
         raise TrainError(
@@ -226,6 +275,17 @@ def _save(model: Any, optimizer: Any, losses: Sequence[LossRow], job: Job, ranks
     if ranks.rank == 0:
         checkpoints.finish(checkpoints.unfinished(job.work), job.work, len(losses), job.key)
     ranks.wait()
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Keep the garbage collector from looking again and again through what is there before training."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ process has them all (DDP), a part of them (FSDP2), or what DeepSpeed makes of i
 # ruff: noqa: ANN401
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,7 +43,7 @@ class Ranks(Protocol):
         """Add the gradients of a loss; over all processes they are summed."""
         ...
 
-    def clip(self, model: Any, largest: float) -> float:
+    def clip(self, model: Any, learning: Sequence[nn.Parameter], largest: float) -> float:
         """Scale gradients down to the largest norm; return the norm they had."""
         ...
 
@@ -89,9 +89,12 @@ class Alone:
         """Add the gradients of a loss."""
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def clip(self, model: Any, largest: float) -> float:
+    def clip(self, _: Any, learning: Sequence[nn.Parameter], largest: float) -> float:
         """Clip and return the norm."""
-        return float(nn.utils.clip_grad_norm_(_learning(model), largest))
+        norm = nn.utils.get_total_norm([each.grad for each in learning if each.grad is not None])
+        if (value := float(norm)) > largest:
+            nn.utils.clip_grads_with_norm_(learning, largest, norm)
+        return value
 
     def summed(self, value: Tensor) -> Tensor:
         """Return the value."""
@@ -175,12 +178,12 @@ class Together:
         """Add the gradients: processes average theirs, so the loss is multiplied by their number."""
         self._accelerator.backward(loss * self.size)
 
-    def clip(self, model: Any, largest: float) -> float:
+    def clip(self, model: Any, learning: Sequence[nn.Parameter], largest: float) -> float:
         """Clip and return the norm; DeepSpeed clips by itself."""
         if self._kind == DistributedType.DEEPSPEED:
             norm = model.get_global_grad_norm()
             return 0.0 if norm is None else float(norm)
-        norm = nn.utils.clip_grad_norm_(_learning(model), largest)
+        norm = nn.utils.clip_grad_norm_(learning, largest)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
     def summed(self, value: Tensor) -> Tensor:
@@ -223,10 +226,6 @@ class Together:
 
     def _plain(self, model: Any) -> Any:
         return self._accelerator.unwrap_model(model)
-
-
-def _learning(model: Any) -> Iterable[nn.Parameter]:
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def _inner(optimizer: Any) -> torch.optim.Optimizer:

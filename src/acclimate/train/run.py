@@ -162,8 +162,15 @@ def _prepared(rows: Rows, job: Job, ranks: Ranks, collate: Collate, base: Path) 
     batch = collate([rows[_probe_positions(rows)[0]]])
     moved = {key: each.to(device) if isinstance(each, torch.Tensor) else each for key, each in batch.items()}
     freeze_unreached(model, summed_loss(model, head, moved))
-    if config.execution.kernels == "auto":
-        kernels.fuse(model, ranks.device.type, lambda: float(summed_loss(model, head, moved).detach()))
+    if config.execution.kernels == "auto" and not (config.execution.compile and device.type == "cpu"):
+        # Compiling fuses by itself, and cannot look into ours.
+        mixed = config.precision == "bf16"
+
+        def loss() -> float:
+            with torch.autocast(device.type, torch.bfloat16, enabled=mixed), torch.no_grad():
+                return float(summed_loss(model, head, moved))
+
+        kernels.fuse(model, ranks.device.type, loss, mixed=mixed)
     if config.execution.compile:
         compile_layers(model)
     torch.manual_seed(config.seed + ranks.rank)
