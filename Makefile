@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Two files at a time, one thread each: threads of two processes on two cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: demo test test-all check fix
@@ -10,10 +12,10 @@ demo: .venv/.ready  ## the whole line on the embedded lab
 	$(BIN)/acclimate demo
 
 test: .venv/.ready  ## everything but the slow tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/.ready  ## the slow tests too
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/.ready  ## in the order that is cheapest to fail
 	$(BIN)/ruff format --check .

@@ -343,12 +343,17 @@ def test_a_run_prints_its_table_and_how_to_go_on_and_nothing_stray(finished: tup
         "items",
         "compose",
         "evaluate-base",
+        "train",  # what it will train
         "train",
         "evaluate-adapted",
     )
-    assert [text.split(":")[0] for text in done.stderr.splitlines()] == list(steps), "no library's words"
+    told = done.stderr.splitlines()
+    plan = [text for text in told if text.startswith("  ")]
+    assert [text.split()[0] for text in plan] == ["vision", "projector", "language", "memory"]
+    assert all(" learn at " in text for text in plan[:3])
+    assert [text.split(":")[0] for text in told if text not in plan] == list(steps), "no library's words"
     log = (recipe.parent / "run" / "run.log").read_text()
-    assert "train: started" in log
+    assert log.index(" learn at ") < log.index("train: started")
 
 
 def test_json_is_one_object_and_all_is_reused(finished: tuple[Path, Done]):

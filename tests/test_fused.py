@@ -18,7 +18,7 @@ from acclimate.train.cross_entropy import summed_cross_entropy
 from acclimate.train.loop import _Ahead
 from acclimate.train.packed_attention import packed_attention
 
-LENGTHS = (37, 64, 5, 100, 64)
+LENGTHS = (37, 64, 5, 100, 64, 300, 129)
 
 
 @pytest.fixture(params=["qwen3_vl", "qwen2_5_vl", "llava"])

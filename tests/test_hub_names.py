@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from typer.testing import CliRunner
 
+from acclimate.cli import app
+from acclimate.engines.checkpoint import adapter_base
 from acclimate.engines.hub import hub_name
 from acclimate.engines.open import engine_identity
 from acclimate.engines.spec import spec_of
@@ -120,3 +123,32 @@ def test_a_checkpoint_is_scored_by_its_name_on_the_hub(cache: Path, tmp_path: Pa
     assert counts == {"small": 4}
     with pytest.raises(EngineError, match="hf download acme/other"):
         count_questions(Path("acme/other"), [tmp_path / "small.yaml"], EvaluateConfig())
+
+
+def test_an_adapters_base_may_be_named_as_on_the_hub(cache: Path, tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": NAME}))
+    base = adapter_base(adapter)
+    assert base is not None
+    assert hub_name(base) == NAME
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["doctor", "acme/Other"],
+        ["assemble", "--llm", "acme/Other", "--vision", "acme/Tower", "out"],
+        ["assemble", "--extract", "acme/Other", "out"],
+    ],
+)
+def test_a_name_that_is_not_in_the_cache_says_how_to_get_it(cache: Path, arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, EngineError)
+    assert "hf download acme/Other" in str(done.exception)
+
+
+def test_doctor_looks_at_a_model_of_the_hubs_cache(cache: Path) -> None:
+    done = CliRunner().invoke(app, ["doctor", NAME, "--json"])
+    rows = {row["what"]: row for row in json.loads(done.stdout)["checks"]}
+    assert any("Qwen3-VL" in row["detail"] for row in rows.values() if row["ok"]), rows

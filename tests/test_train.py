@@ -32,7 +32,7 @@ from acclimate.train.parameters import optimizer_groups, prepare
 from acclimate.train.reload import largest_difference
 from acclimate.train.rows import RowEncoder
 from acclimate.train.schedule import Cut, RowSize, epoch_order, learning_rate_factor, n_steps, schedule
-from acclimate.train.stage import Lora, TrainConfig, TrainExecution, TrainOutcome, plan, train
+from acclimate.train.stage import Lora, TrainConfig, TrainExecution, TrainOutcome, TrainPlan, plan, train
 
 BUILDERS: dict[str, Callable[[Path], Path]] = {
     "qwen3_vl": tiny_models.tiny_qwen3_vl,
@@ -129,11 +129,14 @@ def test_training_lowers_the_loss_and_leaves_a_complete_plain_checkpoint(
     pictures: list[ImageRef],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    base, seen = models["qwen3_vl"], list[tuple[int, int, float]]()
+    base, seen, plans = models["qwen3_vl"], list[tuple[int, int, float]](), list[TrainPlan]()
     items = conversations(24, pictures)
     settings = config(epochs=8, check_reload=True)
-    outcome = run(tmp_path, items, settings, base, store, on_progress=lambda *step: seen.append(step))
+    told = {"on_progress": lambda *step: seen.append(step), "on_plan": plans.append}
+    outcome = run(tmp_path, items, settings, base, store, **told)
     out = tmp_path / "out"
+
+    assert [(each.steps, each.tokens) for each in plans] == [(24, outcome.total_tokens)]
 
     assert outcome.losses[-1].loss < outcome.losses[0].loss - 1.0
     assert [row.step for row in outcome.losses] == list(range(1, 25))

@@ -395,6 +395,9 @@ class Told:
     def advance(self, step: str, done: int, note: str = "") -> None:
         pass
 
+    def say(self, text: str) -> None:
+        pass
+
     def end(self, step: str, *, reused: bool) -> None:
         (self.reused if reused else self.built).append(step)
 

@@ -577,14 +577,15 @@ def prune(
 @app.command()
 def doctor(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[CHECKPOINT]", help="Also look at this checkpoint.")
+        str | None, typer.Argument(metavar="[CHECKPOINT]", help="Also look at this folder or hub name.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what this machine can run: devices, engines, families, and why not."""
     from acclimate.diagnosis import diagnose
+    from acclimate.engines.hub import model_folder
 
-    rows = diagnose(model)
+    rows = diagnose(None if model is None else model_folder(model, Path.cwd()))
     if as_json:
         print_json({"checks": rows})
         return

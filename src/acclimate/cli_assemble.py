@@ -36,13 +36,13 @@ the first stage's batch."""
 def assemble(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new model; new or empty.")],
     llm: Annotated[
-        Path | None, typer.Option("--llm", metavar="DIR", help="A causal language model's folder.")
+        str | None, typer.Option("--llm", metavar="LLM", help="A causal language model's folder or name.")
     ] = None,
     vision: Annotated[
-        Path | None, typer.Option("--vision", metavar="DIR", help="A CLIP's or SigLIP's folder.")
+        str | None, typer.Option("--vision", metavar="TOWER", help="A CLIP's or SigLIP's folder or name.")
     ] = None,
     extract: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--extract", metavar="MLLM", help="Take this model's language model out instead."),
     ] = None,
     kind: Annotated[str, typer.Option("--kind", help="llava, or llava_next with tiles.")] = "llava",
@@ -60,6 +60,7 @@ def assemble(
     dry_run: DryRun = False,
 ) -> None:
     """Make a multimodal model of a language model and a vision encoder; or take the language model out."""
+    from acclimate.engines.hub import model_folder
     from acclimate.errors import UsageError
 
     if (extract is None) == (llm is None and vision is None) or (llm is None) != (vision is None):
@@ -70,7 +71,7 @@ def assemble(
     if extract is not None:
         if dry_run:
             raise UsageError("--extract writes one model and measures it: no --dry-run.")
-        _extract(extract, out, as_json=as_json)
+        _extract(model_folder(extract, Path.cwd()), out, as_json=as_json)
         return
     named = {
         "--kind": (kind, _KINDS),
@@ -89,7 +90,8 @@ def assemble(
         "dtype": dtype,
         "seed": seed,
     }
-    _assemble(Path(str(llm)), Path(str(vision)), out, settings, as_json=as_json, dry_run=dry_run)
+    language, tower = (model_folder(str(name), Path.cwd()) for name in (llm, vision))
+    _assemble(language, tower, out, settings, as_json=as_json, dry_run=dry_run)
 
 
 def _assemble(

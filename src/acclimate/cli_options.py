@@ -85,21 +85,11 @@ def plan_text(rows: list[Any]) -> str:
         lines.append(f"{row.step:<20}{state:<10}{row.work:<38}{row.tokens:>12,}{time:>10}{disk:>10}")
     lines += [f"{row.step}: {row.cost}" for row in rows if row.cost is not None]
     for row in rows:
-        lines += [] if row.training is None else [f"{row.step}:", *_training_lines(row.training)]
+        lines += [] if row.training is None else [f"{row.step}:", *row.training.lines()]
     lines.append(
         "Tokens and disk are upper bounds, times are rough (docs/recipes.md says how they are estimated)."
     )
     return "\n".join(lines)
-
-
-def _training_lines(plan: Any) -> list[str]:  # noqa: ANN401
-    """Return what learns, at which rates, and the memory it takes."""
-    lines = []
-    for group in plan.groups:
-        learns = f"{group.trainable:>16,} learn at {group.learning_rate:g}, decay {group.weight_decay:g}"
-        told = learns if group.trainable else f"{'frozen':>16}"
-        lines.append(f"  {group.group:<10}{group.parameters:>16,} parameters,{told}")
-    return [*lines, f"  memory    {plan.memory_bytes / 1e9:>16,.2f} GB per process at most"]
 
 
 @contextmanager

@@ -74,6 +74,11 @@ class Display:
             if not self.console.is_terminal:
                 self.console.print(text, markup=False, highlight=False)
 
+    def say(self, text: str) -> None:
+        """Print and log what people should read."""
+        log.info(text)
+        self.console.print(text, markup=False, highlight=False)
+
     def end(self, step: str, *, reused: bool) -> None:
         """Say that a step is finished."""
         now = time.monotonic()

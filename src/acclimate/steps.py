@@ -6,6 +6,7 @@ rows, threads and devices are not, and stand in its run.json.
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -243,9 +244,11 @@ def training_step(
             out=space.out / "checkpoint",
             work=space.work / "training",
             on_progress=tell,
+            on_plan=lambda plan: place.progress.say("\n".join([f"{name}:", *plan.lines()])),
             licences=licences_of(space.inputs.values()),
         )
         write_records(space.out / "losses.parquet", outcome.losses, train_room.LossRow)
+        shutil.copyfile(space.work / "training" / train_room.LOSSES, space.out / train_room.LOSSES)
         write_records(space.out / "rejections.parquet", outcome.rejections, Rejection)
         done = counted(len(rows), len(outcome.trained), outcome.rejections)
         facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}

@@ -34,6 +34,10 @@ class Progress(Protocol):
         """So many units are done."""
         ...
 
+    def say(self, text: str) -> None:
+        """Something worth reading before the work goes on; one line or several."""
+        ...
+
     def end(self, step: str, *, reused: bool) -> None:
         """A step's artifact stands."""
         ...
@@ -46,6 +50,9 @@ class Silent:
         """Say nothing."""
 
     def advance(self, step: str, done: int, note: str = "") -> None:
+        """Say nothing."""
+
+    def say(self, text: str) -> None:
         """Say nothing."""
 
     def end(self, step: str, *, reused: bool) -> None:

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from acclimate.engines.hub import model_folder
+from acclimate.engines.settings_file import read_json_object
 from acclimate.errors import EngineError
 
 # What decides a checkpoint's replies. Weights are matched by suffix; paths, cards and training state count
@@ -72,28 +73,13 @@ def require_checkpoint(path: Path) -> None:
         )
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a small settings file.
-
-    Raises:
-        EngineError: it is not JSON, or not an object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EngineError(f"{path} cannot be read as JSON ({error}). Copy the checkpoint again.") from error
-    if not isinstance(value, dict):
-        raise EngineError(f"{path} is not a JSON object. Copy the checkpoint again.")
-    return value
-
-
 def adapter_base(path: Path) -> Path | None:
     """Return the base checkpoint a LoRA adapter folder names; None when the folder is no adapter.
 
     A relative base is looked for beside the adapter first, then where the program runs.
 
     Raises:
-        EngineError: the base is not on this machine.
+        EngineError: the base is not on this machine, not in the Hugging Face cache either.
     """
     config_path = path / "adapter_config.json"
     if not config_path.is_file():
@@ -102,9 +88,16 @@ def adapter_base(path: Path) -> Path | None:
     for candidate in (path / named, Path(named)):
         if named and (candidate / "config.json").is_file():
             return candidate
+    whose = f"The adapter in {path} belongs to the base model {named!r}"
+    try:
+        folder = model_folder(named, path)
+    except EngineError as error:
+        raise EngineError(f"{whose}. {error}") from error
+    if named and (folder / "config.json").is_file():
+        return folder
     raise EngineError(
-        f"The adapter in {path} belongs to the base model {named!r}, which is not a folder on this machine. "
-        "Download the base and put its folder into base_model_name_or_path in adapter_config.json."
+        f"{whose}, which is not a folder on this machine. Download the base and put its folder into "
+        "base_model_name_or_path in adapter_config.json."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
-from acclimate.engines.checkpoint import read_json_object
+from acclimate.engines.settings_file import read_json_object
 from acclimate.errors import EngineError
 
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"

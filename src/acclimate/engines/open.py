@@ -9,12 +9,12 @@ from acclimate.engines.checkpoint import (
     IDENTITY_FILES,
     adapter_base,
     folder_digest,
-    read_json_object,
     require_checkpoint,
 )
 from acclimate.engines.hub import hub_name
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine, EngineIdentity
+from acclimate.engines.settings_file import read_json_object
 from acclimate.engines.spec import EngineExecution, EngineSpec, ServerExecution
 from acclimate.engines.spending import Accounts
 from acclimate.errors import EngineError

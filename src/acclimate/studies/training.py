@@ -174,6 +174,10 @@ class _Named:
         """So many units are done."""
         self.progress.advance(f"{self.arm}: {step}", done, note)
 
+    def say(self, text: str) -> None:
+        """Something worth reading."""
+        self.progress.say(f"{self.arm}: {text}")
+
     def end(self, step: str, *, reused: bool) -> None:
         """A step's artifact stands."""
         self.progress.end(f"{self.arm}: {step}", reused=reused)

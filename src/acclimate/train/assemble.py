@@ -20,10 +20,11 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from acclimate.engines.checkpoint import folder_digest, read_json_object
+from acclimate.engines.checkpoint import folder_digest
 from acclimate.engines.encode import preprocess_image
 from acclimate.engines.families import FAMILIES, load_model, load_processor, module_group
 from acclimate.engines.render import RenderError, render, template_of
+from acclimate.engines.settings_file import read_json_object
 from acclimate.errors import EngineError
 from acclimate.files import sha256_file, write_json
 from acclimate.records import Turn

@@ -17,8 +17,9 @@ import torch
 import transformers
 from torch import Tensor
 
-from acclimate.engines.checkpoint import adapter_base, folder_digest, read_json_object, require_checkpoint
+from acclimate.engines.checkpoint import adapter_base, folder_digest, require_checkpoint
 from acclimate.engines.families import FAMILIES, family_of, load_model
+from acclimate.engines.settings_file import read_json_object
 from acclimate.errors import EngineError
 from acclimate.files import sha256_file, write_json
 from acclimate.train.assemble import PROBE_TEXT

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,17 +30,24 @@ from acclimate.train.parameters import (
     freeze_unreached,
     load_frozen,
     optimizer_groups,
+    plan_training,
     prepare,
     trainable_counts,
 )
 from acclimate.train.ranks import Alone, Ranks
 from acclimate.train.rows import Row, RowEncoder, Rows
 from acclimate.train.schedule import Cut, schedule
-from acclimate.train.stage import VERSION, Group, LossRow, Progress, TrainConfig, TrainOutcome
+from acclimate.train.stage import (
+    LOSSES,
+    VERSION,
+    Group,
+    LossRow,
+    Progress,
+    TrainConfig,
+    TrainOutcome,
+    TrainPlan,
+)
 from acclimate.train.trackers import Trackers
-
-LOSSES = "losses.jsonl"
-"""In the work folder: one line per step, while it goes on."""
 
 
 def run_training(
@@ -52,21 +59,32 @@ def run_training(
     out: Path,
     work: Path,
     on_progress: Progress | None,
+    on_plan: Callable[[TrainPlan], None] | None = None,
 ) -> TrainOutcome:
     """Do what `stage.train` promises, in this process or in several that are started for it."""
     _require_unique(conversations)
     require_checkpoint(model)
     if config.execution.processes > 1:
+        if on_plan is not None:
+            on_plan(plan_training(config, model, len(conversations), None))
         return launch.run(
             conversations, config, model=model, store=store, out=out, work=work, on_progress=on_progress
         )
     ranks = Alone(chosen_device(config.execution.device))
     return train_here(
-        conversations, config, ranks, model=model, store=store, out=out, work=work, on_progress=on_progress
+        conversations,
+        config,
+        ranks,
+        model=model,
+        store=store,
+        out=out,
+        work=work,
+        on_progress=on_progress,
+        on_plan=on_plan,
     )
 
 
-def train_here(
+def train_here(  # noqa: PLR0913 -- two callbacks
     conversations: Sequence[Conversation],
     config: TrainConfig,
     ranks: Ranks,
@@ -76,6 +94,7 @@ def train_here(
     out: Path,
     work: Path,
     on_progress: Progress | None,
+    on_plan: Callable[[TrainPlan], None] | None = None,
 ) -> TrainOutcome:
     """Train in this process, one of `ranks`; the first one saves."""
     processor = _processor(model)
@@ -96,6 +115,9 @@ def train_here(
             max_steps=config.max_steps,
             seed=config.seed,
         )
+        if on_plan is not None:
+            mean = sum(size.n_tokens for size in rows.sizes) / len(rows)
+            on_plan(plan_training(config, model, len(rows), mean))
         base_digest = folder_digest(model, "float32", sha256_file)
         trackers = Trackers(work / LOSSES, config) if ranks.rank == 0 else None
         job = Job(

@@ -14,6 +14,9 @@ from acclimate.train.masks import MaskMode
 VERSION = 2
 """Rises when the same inputs give another checkpoint."""
 
+LOSSES = "losses.jsonl"
+"""In the work folder: one line per step, while it goes on."""
+
 Group = Literal["vision", "projector", "language"]
 Format = Literal["chat", "plain"]
 Shortening = Literal["shrink_pictures", "drop_turns"]
@@ -202,6 +205,15 @@ class TrainPlan:
     memory_bytes: int
     """What one process is expected to hold at most; see `memory`."""
 
+    def lines(self) -> list[str]:
+        """Return what learns, at which rates, and the memory it takes, for people."""
+        lines = []
+        for group in self.groups:
+            learns = f"{group.trainable:>16,} learn at {group.learning_rate:g}, decay {group.weight_decay:g}"
+            told = learns if group.trainable else f"{'frozen':>16}"
+            lines.append(f"  {group.group:<10}{group.parameters:>16,} parameters,{told}")
+        return [*lines, f"  memory    {self.memory_bytes / 1e9:>16,.2f} GB per process at most"]
+
 
 def plan(
     config: TrainConfig, *, model: Path, n_conversations: int, tokens_per_conversation: float | None = None
@@ -217,7 +229,7 @@ def plan(
     return plan_training(config, model, n_conversations, tokens_per_conversation)
 
 
-def train(
+def train(  # noqa: PLR0913 -- two callbacks
     conversations: Sequence[Conversation],
     config: TrainConfig,
     *,
@@ -226,6 +238,7 @@ def train(
     out: Path,
     work: Path,
     on_progress: Progress | None = None,
+    on_plan: Callable[[TrainPlan], None] | None = None,
     licences: Sequence[str] = (),
 ) -> TrainOutcome:
     """Train a checkpoint on conversations and save the result as a plain checkpoint.
@@ -242,6 +255,7 @@ def train(
         out: receives weights, configuration, processor, `vision_policy.json` and a card.
         work: keeps checkpoints between calls.
         on_progress: called after every step.
+        on_plan: called once, before weights are loaded.
         licences: of the data, for the card; where the settings name no licence, one is derived from these
             and the base model's, if that can be done (`licence.derived_licence`).
 
@@ -257,5 +271,12 @@ def train(
         found = derived_licence([licence_of(model), *licences])
         config = config.model_copy(update={"licence": found})
     return run_training(
-        conversations, config, model=model, store=store, out=out, work=work, on_progress=on_progress
+        conversations,
+        config,
+        model=model,
+        store=store,
+        out=out,
+        work=work,
+        on_progress=on_progress,
+        on_plan=on_plan,
     )
