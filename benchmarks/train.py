@@ -83,6 +83,9 @@ CONTESTANTS = (
     Contestant("LLaMA-Factory, defaults", "llamafactory"),
     Contestant("LLaMA-Factory, best settings", "llamafactory", _LF_EAGER, 1.2),
     Contestant("LLaMA-Factory, best, compiled", "llamafactory", {**_LF_EAGER, "torch_compile": True}),
+    Contestant(
+        "LLaMA-Factory, rows in random order", "llamafactory", {**_LF_PLAIN, "flash_attn": "disabled"}
+    ),
 )
 CANDIDATES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "trl": {

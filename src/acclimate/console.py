@@ -77,7 +77,7 @@ class Display:
     def say(self, text: str) -> None:
         """Print and log what people should read."""
         log.info(text)
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def end(self, step: str, *, reused: bool) -> None:
         """Say that a step is finished."""

@@ -27,12 +27,21 @@ class _Piece:
     """Some queries of all rows of one rounded length."""
 
     n_rows: int
+    row_length: int
+    """Rounded up."""
     first: int
     """Position in the row."""
     n_queries: int
-    n_keys: int
-    """Where the piece ends in the row: later keys are out of sight."""
-    is_last: bool
+
+    @property
+    def n_keys(self) -> int:
+        """Return where the piece ends in the row: later keys are out of sight."""
+        return self.first + self.n_queries
+
+    @property
+    def is_last(self) -> bool:
+        """Return whether the row ends with the piece."""
+        return self.n_keys == self.row_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +74,10 @@ class _Plan:
 def _plan(
     lengths: tuple[int, ...], heads: int, shared: int, window: int | None, _dtype: torch.dtype
 ) -> _Plan:
-    rounded = [_rounded(length) for length in lengths]
-    pieces = tuple(
-        piece for length, count in sorted(Counter(rounded).items()) for piece in _pieces(count, length)
-    )
-    whole = tuple(
-        _Piece(count, 0, length, length, is_last=True) for length, count in sorted(Counter(rounded).items())
-    )
-    return _Plan(pieces, _places(lengths, pieces, heads), _places(lengths, whole, shared), window)
+    rows = sorted(Counter(map(_rounded, lengths)).items())
+    pieces = [piece for length, count in rows for piece in _pieces(count, length)]
+    whole = [_Piece(count, length, 0, length) for length, count in rows]
+    return _Plan(tuple(pieces), _places(lengths, pieces, heads), _places(lengths, whole, shared), window)
 
 
 def _rounded(length: int) -> int:
@@ -82,8 +87,7 @@ def _rounded(length: int) -> int:
 def _pieces(n_rows: int, length: int) -> Iterator[_Piece]:
     size = _rounded(-(-length // -(-length // PIECE)))
     for first in range(0, length, size):
-        last = min(first + size, length)
-        yield _Piece(n_rows, first, last - first, last, is_last=last == length)
+        yield _Piece(n_rows, length, first, min(size, length - first))
 
 
 def _places(lengths: Sequence[int], pieces: Sequence[_Piece], heads: int) -> tuple[Tensor, Tensor]:
@@ -95,11 +99,9 @@ def _places(lengths: Sequence[int], pieces: Sequence[_Piece], heads: int) -> tup
     into: list[Tensor] = []
     out = torch.empty(heads, total, dtype=torch.int64)
     head = torch.arange(heads)[:, None]
-    begin, lengths_left = 0, iter(sorted(rows))
-    rounded = 0
+    begin = 0
     for piece in pieces:
-        rounded = next(lengths_left) if piece.first == 0 else rounded
-        for row in rows[rounded]:
+        for row in rows[piece.row_length]:
             # What fills a row up repeats its last position, which no earlier one sees.
             positions = torch.arange(piece.first, piece.n_keys)
             into.append((head * total + starts[row] + positions.clamp(max=lengths[row] - 1)).flatten())
