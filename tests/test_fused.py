@@ -15,28 +15,19 @@ from acclimate.errors import TrainError
 from acclimate.train import attention, cpu_kernels, kernels
 from acclimate.train.attention import Segments
 from acclimate.train.cross_entropy import summed_cross_entropy
-from acclimate.train.loop import _Ahead
+from acclimate.train.loop import _ahead
 from acclimate.train.packed_attention import packed_attention
 
 LENGTHS = (37, 64, 5, 100, 64, 300, 129)
 
 
 @pytest.fixture(params=["qwen3_vl", "qwen2_5_vl", "llava"])
-def model(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     build = getattr(tiny_models, f"tiny_{request.param}")
     loaded: Any = load_model(build(tmp_path / "model"), "float32")
     attention.use(loaded)
-    return loaded.train()
-
-
-@pytest.fixture(autouse=True)
-def _own_rotary() -> Iterator[None]:
-    """Put the library's functions back: they belong to modules, which outlive a test."""
-    yield
-    for module in list(sys.modules.values()):
-        rotary = vars(module).get("apply_rotary_pos_emb")
-        if isinstance(rotary, cpu_kernels._Rotary):
-            module.apply_rotary_pos_emb = rotary._own  # type: ignore[attr-defined]
+    yield loaded.train()
+    cpu_kernels.restore(loaded)
 
 
 def loss_and_gradients(model: Any, *, mixed: bool) -> tuple[float, torch.Tensor]:
@@ -76,6 +67,24 @@ def test_outside_mixed_precision_nothing_changes(model: Any) -> None:
     after = loss_and_gradients(model, mixed=False)
     assert before[0] == after[0]
     assert torch.equal(before[1], after[1])
+
+
+def test_what_was_replaced_in_a_librarys_module_is_put_back(model: Any) -> None:
+    own = loss_and_gradients(model, mixed=True)
+    cpu_kernels.use(model)
+    assert _replaced_rotaries()
+    assert not torch.equal(loss_and_gradients(model, mixed=True)[1], own[1])
+    cpu_kernels.restore(model)
+    assert not _replaced_rotaries()
+    assert torch.equal(loss_and_gradients(model, mixed=True)[1], own[1])
+
+
+def _replaced_rotaries() -> list[str]:
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if isinstance(vars(module).get("apply_rotary_pos_emb"), cpu_kernels._Rotary)
+    ]
 
 
 def test_norms_that_compute_another_loss_stop_the_training(model: Any) -> None:
@@ -121,7 +130,7 @@ def test_cross_entropy_is_cross_entropy(dtype: torch.dtype, tolerance: float) ->
     targets = torch.randint(0, 300, (50,))
     before = logits.detach().clone()
     ours = summed_cross_entropy(logits, targets)
-    (ours * 3).backward()  # type: ignore[no-untyped-call]
+    (ours * 3).backward(retain_graph=True)  # type: ignore[no-untyped-call]
     exact = before.double().requires_grad_()
     plain = torch.nn.functional.cross_entropy(exact, targets, reduction="sum")
     (plain * 3).backward()  # type: ignore[no-untyped-call]
@@ -130,6 +139,8 @@ def test_cross_entropy_is_cross_entropy(dtype: torch.dtype, tolerance: float) ->
     assert logits.grad is not None
     assert (logits.grad.double() - exact.grad).norm() < tolerance * exact.grad.norm()
     assert torch.equal(logits.detach(), before)  # what the model gave is left alone
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        ours.backward()  # type: ignore[no-untyped-call] # used up, and said, not silently wrong
 
 
 class Numbered:
@@ -150,22 +161,18 @@ class Numbered:
 
 def test_steps_are_prepared_ahead_in_order_each_once() -> None:
     data = Numbered()
-    ahead = _Ahead(data, range(3, 8))  # type: ignore[arg-type]
     got = []
-    for item in ahead:
-        ahead.prepare()
-        ahead.prepare()  # once more prepares nothing more
+    for item in _ahead(data, range(3, 8)):  # type: ignore[arg-type]
         got.append(item)
         assert len(data.made) <= len(got) + 1
     assert got == data.made == [3, 4, 5, 6, 7]
     assert threading.get_ident() not in data.threads
+    assert list(_ahead(data, range(8, 8))) == []  # type: ignore[arg-type]
 
 
 def test_a_step_that_cannot_be_prepared_stops_the_training_when_its_turn_comes() -> None:
-    ahead = _Ahead(Numbered(bad=2), range(5))  # type: ignore[arg-type]
     got = []
     with pytest.raises(TrainError, match="the picture is gone"):
-        for item in ahead:
-            ahead.prepare()
+        for item in _ahead(Numbered(bad=2), range(5)):  # type: ignore[arg-type]
             got.append(item)
     assert got == [0, 1]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -149,6 +150,12 @@ def test_a_name_that_is_not_in_the_cache_says_how_to_get_it(cache: Path, argumen
 
 
 def test_doctor_looks_at_a_model_of_the_hubs_cache(cache: Path) -> None:
-    done = CliRunner().invoke(app, ["doctor", NAME, "--json"])
-    rows = {row["what"]: row for row in json.loads(done.stdout)["checks"]}
-    assert any("Qwen3-VL" in row["detail"] for row in rows.values() if row["ok"]), rows
+    def rows(*arguments: str) -> list[dict[str, Any]]:
+        done = CliRunner().invoke(app, ["doctor", *arguments, "--json"])
+        found: list[dict[str, Any]] = json.loads(done.stdout)["checks"]
+        return found
+
+    plain, named = rows(), rows(NAME)
+    assert [row["what"] for row in named[:-1]] == [row["what"] for row in plain]
+    assert named[-1]["ok"], named[-1]
+    assert "Qwen3-VL" in f"{named[-1]['what']} {named[-1]['detail']}"

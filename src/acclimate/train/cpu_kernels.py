@@ -43,6 +43,16 @@ def use(model: nn.Module) -> None:
             setattr(source, _ROTARY, _Rotary(own))
 
 
+def restore(model: nn.Module) -> None:
+    """Undo `use`: a library's functions belong to every model of this process."""
+    for module in norms(model):
+        vars(module).pop("forward", None)
+        source: Any = sys.modules[type(module).__module__]
+        current = getattr(source, _ROTARY, None)
+        if isinstance(current, _Rotary):
+            setattr(source, _ROTARY, current.own)
+
+
 class _Norm:
     """A norm's forward under autocast, and the module's own one elsewhere."""
 
@@ -89,14 +99,14 @@ class _Rotary:
     """Rotary positions under autocast, and the library's own function elsewhere."""
 
     def __init__(self, own: Any) -> None:
-        self._own = own
+        self.own = own
 
     def __call__(
         self, query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *others: Any, **named: Any
     ) -> Any:
         whole = cos.ndim == 3 and cos.shape[-1] == query.shape[-1]
         if not torch.is_autocast_enabled("cpu") or others or named or not whole:
-            return self._own(query, key, cos, sin, *others, **named)
+            return self.own(query, key, cos, sin, *others, **named)
         dtype = torch.get_autocast_dtype("cpu")
         out: Tensor = _Rotated.apply(query, key, cos, sin, dtype)  # type: ignore[no-untyped-call]
         return torch.split(out, [query.shape[1], key.shape[1]], dim=1)

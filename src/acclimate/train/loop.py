@@ -7,11 +7,10 @@ had happened.
 """
 # ruff: noqa: ANN401
 
-import gc
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +115,7 @@ def fit(
             another model.
     """
     config, total = job.config, len(job.schedule)
-    with _deterministic(), _settled():
+    with _deterministic():
         optimizer: Any = torch.optim.AdamW(optimizer_groups, fused=True)
         peaks = [float(group["lr"]) for group in optimizer.param_groups]
         model, optimizer = ranks.prepare(model, optimizer)
@@ -128,13 +127,11 @@ def fit(
             first = checkpoints.step_of(last)
         model.train()
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        loader = _loader(data, first, total, config.execution.workers)
-        prepare = getattr(loader, "prepare", _nothing)
-        for number, item in enumerate(loader, start=first):
+        for number, item in enumerate(_loader(data, first, total, config.execution.workers), start=first):
             factor = learning_rate_factor(number, total, config.warmup_ratio)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            loss = _step(model, head, item, job, ranks, number, learning, prepare)
+            loss = _step(model, head, item, job, ranks, number, learning)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             losses.append(
@@ -153,10 +150,6 @@ def fit(
     return model, losses
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 def _tell(job: Job, row: LossRow, total: int) -> None:
     if job.on_row is not None:
         job.on_row(row)
@@ -164,38 +157,21 @@ def _tell(job: Job, row: LossRow, total: int) -> None:
         job.on_progress(row.step, total, row.loss)
 
 
-class _Ahead:
-    """The steps, each prepared by a thread while the one before it goes backwards.
-
-    Going forwards is Python's work, which two threads do no faster than one.
-    """
-
-    def __init__(self, data: Steps, numbers: Sequence[int]) -> None:
-        self._data = data
-        self._numbers = iter(numbers)
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._next: Future[Any] | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            self.prepare()
-            while self._next is not None:
-                item = self._next.result()
-                self._next = None
-                yield item
-                self.prepare()
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-
-    def prepare(self) -> None:
-        """Begin to prepare the next step, if that has not begun."""
-        if self._next is None and (number := next(self._numbers, None)) is not None:
-            self._next = self._thread.submit(self._data.__getitem__, number)
+def _ahead(data: Steps, numbers: Sequence[int]) -> Iterator[Any]:
+    """Yield the steps, the next one prepared by a thread while this one is trained on."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting = thread.submit(data.__getitem__, numbers[0]) if numbers else None
+        for following in [*numbers[1:], None]:
+            if waiting is None:
+                return
+            item = waiting.result()
+            waiting = None if following is None else thread.submit(data.__getitem__, following)
+            yield item
 
 
-def _loader(data: Steps, first: int, total: int, workers: int) -> "_Ahead | DataLoader[Any]":
+def _loader(data: Steps, first: int, total: int, workers: int) -> Iterable[Any]:
     if not workers:
-        return _Ahead(data, range(first, total))
+        return _ahead(data, range(first, total))
     return DataLoader(
         data,
         batch_size=None,
@@ -214,7 +190,6 @@ def _step(
     ranks: Ranks,
     number: int,
     learning: Sequence[nn.Parameter],
-    prepare: Callable[[], None],
 ) -> float:
     """Do the passes of one step and return its loss; gradients are left clipped."""
     n_trained = job.schedule[number].n_trained
@@ -223,7 +198,6 @@ def _step(
     for index, (batch, ids) in enumerate(zip(item["batches"], item["ids"], strict=True)):
         with ranks.passing(model, is_last=index + 1 == n_passes):
             loss = _loss(model, head, batch, ids, job, ranks) / n_trained
-            prepare()
             if loss.requires_grad:  # text alone teaches nothing to a projector that learns alone
                 ranks.backward(loss)
         total += loss.detach()
@@ -275,17 +249,6 @@ def _save(model: Any, optimizer: Any, losses: Sequence[LossRow], job: Job, ranks
     if ranks.rank == 0:
         checkpoints.finish(checkpoints.unfinished(job.work), job.work, len(losses), job.key)
     ranks.wait()
-
-
-@contextmanager
-def _settled() -> Iterator[None]:
-    """Keep the garbage collector from looking again and again through what is there before training."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

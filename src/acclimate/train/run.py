@@ -20,7 +20,7 @@ from acclimate.engines.families import family_of, load_model, load_processor, mo
 from acclimate.errors import EngineError, TrainError
 from acclimate.files import ImageStore, sha256_file
 from acclimate.records import Conversation
-from acclimate.train import attention, kernels, launch, save
+from acclimate.train import attention, cpu_kernels, kernels, launch, save
 from acclimate.train.collate import Collate, Steps, packed, padded, positions_of
 from acclimate.train.loop import Job, fit, summed_loss
 from acclimate.train.memory import Shape, memory_bytes, require_memory
@@ -150,9 +150,15 @@ def _train_and_save(
 ) -> Sequence[LossRow]:
     config, family = job.config, family_of(base)
     collate = _collate(config, processor, base)
-    model, head = _prepared(rows, job, ranks, collate, base)
-    data = Steps(rows, job.schedule, collate, ranks.rank)
-    model, losses = fit(model, head, data, optimizer_groups(model, config, family), job, ranks)
+    model, head, loss = _prepared(rows, job, ranks, collate, base)
+    plain = model
+    try:
+        _speed_up(model, config, ranks.device.type, loss)
+        torch.manual_seed(config.seed + ranks.rank)
+        data = Steps(rows, job.schedule, collate, ranks.rank)
+        model, losses = fit(model, head, data, optimizer_groups(model, config, family), job, ranks)
+    finally:
+        cpu_kernels.restore(plain)
     weights = ranks.weights(model)
     if weights is not None:
         if ranks.size > 1 or config.method == "qlora":
@@ -169,8 +175,10 @@ def _collate(config: TrainConfig, processor: Any, base: Path) -> Collate:
     return partial(together, pad_id=pad_id, image_token_id=processor.image_token_id)
 
 
-def _prepared(rows: Rows, job: Job, ranks: Ranks, collate: Collate, base: Path) -> tuple[Any, Any]:
-    """Return the model with what learns marked, ready to train, and its output head."""
+def _prepared(
+    rows: Rows, job: Job, ranks: Ranks, collate: Collate, base: Path
+) -> tuple[Any, Any, Callable[[], float]]:
+    """Return the model with what learns marked, its output head, and the loss of one row as in training."""
     config, family = job.config, family_of(base)
     plain = load_frozen(base) if config.method == "qlora" else load_model(base, "float32")
     _require_memory(plain, rows, job, ranks, family)
@@ -184,19 +192,22 @@ def _prepared(rows: Rows, job: Job, ranks: Ranks, collate: Collate, base: Path) 
     batch = collate([rows[_probe_positions(rows)[0]]])
     moved = {key: each.to(device) if isinstance(each, torch.Tensor) else each for key, each in batch.items()}
     freeze_unreached(model, summed_loss(model, head, moved))
-    if config.execution.kernels == "auto" and not (config.execution.compile and device.type == "cpu"):
-        # Compiling fuses by itself, and cannot look into ours.
+
+    def loss() -> float:
         mixed = config.precision == "bf16"
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed), torch.no_grad():
+            return float(summed_loss(model, head, moved))
 
-        def loss() -> float:
-            with torch.autocast(device.type, torch.bfloat16, enabled=mixed), torch.no_grad():
-                return float(summed_loss(model, head, moved))
+    return model, head, loss
 
-        kernels.fuse(model, ranks.device.type, loss, mixed=mixed)
-    if config.execution.compile:
+
+def _speed_up(model: Any, config: TrainConfig, device: str, loss: Callable[[], float]) -> None:
+    """Put fused kernels in, or compile. Compiling fuses by itself, and cannot look into ours for CPUs."""
+    execution = config.execution
+    if execution.kernels == "auto" and not (execution.compile and device == "cpu"):
+        kernels.fuse(model, device, loss, mixed=config.precision == "bf16")
+    if execution.compile:
         compile_layers(model)
-    torch.manual_seed(config.seed + ranks.rank)
-    return model, head
 
 
 def _save(
