@@ -357,6 +357,26 @@ def test_an_interrupt_while_the_disk_is_waited_for_logs_nothing_twice(tmp_path: 
     assert len(ReplyLog(tmp_path)) == 3
 
 
+def test_an_interrupt_right_after_a_write_logs_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, whole = ReplyLog(tmp_path), os.write
+
+    def interrupted(descriptor: int, data: bytes) -> int:
+        whole(descriptor, bytes(data)[:-5])  # the second line stays torn
+        raise KeyboardInterrupt
+
+    rows = [("a", {"text": "1"}), ("b", {"text": "2"})]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "write", interrupted)
+        log.append(rows)
+    log.append(rows)
+    lines = [line for path in tmp_path.glob("*.jsonl") for line in path.read_bytes().splitlines()]
+    assert len(lines) == 3  # a, half of b, b
+    for each in (log, ReplyLog(tmp_path)):
+        assert [each.get(key) for key, _ in rows] == [value for _, value in rows]
+
+
 def test_a_logged_line_can_be_read_by_people(tmp_path: Path):
     ReplyLog(tmp_path).append([("key", {"text": "x"})])
     (segment,) = tmp_path.glob("*.jsonl")

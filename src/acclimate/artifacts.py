@@ -415,8 +415,6 @@ class ReplyLog:
             with segment.open("ab", buffering=0) as handle:
                 start = handle.seek(0, os.SEEK_END)
                 _write_all(handle.fileno(), b"".join(line for _, line in lines))
-                # Known before they are durable: an interrupt while the disk is waited for must not have
-                # them logged a second time.
                 for key, line in lines:
                     self._place_by_key[key] = (segment, start, len(line))
                     start += len(line)
@@ -427,8 +425,10 @@ class ReplyLog:
             self._segment = None
             raise
         except BaseException:
-            # The segment may end in half a line now; what follows goes to a new one.
+            # An interrupt: what was written whole must not be logged a second time. The segment may end
+            # in half a line now; what follows goes to a new one.
             self._segment = None
+            self._index(segment)
             raise
 
     def _own_segment(self) -> Path:
