@@ -105,7 +105,7 @@ def test_packed_attention_is_attention_row_by_row(
     value = torch.randn(1, shared, n, size, dtype=dtype, requires_grad=True)
     upstream = torch.randn(1, heads, n, size, dtype=dtype)
     inputs = (query, key, value)
-    ours = packed_attention(query, key, value, LENGTHS, 0.3, window)
+    ours = packed_attention(query, key, value, LENGTHS, 0.3, window).transpose(1, 2)
     our_gradients = torch.autograd.grad(ours, inputs, upstream)
     row = torch.repeat_interleave(torch.arange(len(LENGTHS)), torch.tensor(LENGTHS))
     at = torch.arange(n)

@@ -11,12 +11,13 @@ import tiny_models
 import torch
 from PIL import Image
 
+from acclimate.engines.encode import Encoded
 from acclimate.engines.families import FAMILIES, load_model, load_processor
 from acclimate.files import ImageStore
 from acclimate.records import Conversation, ImageRef, Turn
 from acclimate.train import attention
 from acclimate.train.attention import Segments
-from acclimate.train.collate import packed, padded, positions_of
+from acclimate.train.collate import RopeIndex, packed, padded, positions_of
 from acclimate.train.loop import summed_loss
 from acclimate.train.rows import Row, RowEncoder
 
@@ -128,6 +129,36 @@ def test_order_in_a_pack_and_its_neighbours_change_no_row(
     for each in found:
         assert torch.allclose(found[each], other[each], atol=1e-10), each
         assert torch.allclose(found[each], third[each], atol=1e-10), each
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+def test_rows_that_begin_alike_have_the_positions_of_their_family(
+    models: dict[str, Path], store: ImageStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models[name]
+    processor, positions = load_processor(model), positions_of(model)
+    assert isinstance(positions, RopeIndex)
+    encoder = RowEncoder(processor, store, "responses", 4096)
+    sizes = [((64, 64),), ((64, 64),), ((96, 40),), ((64, 64), (96, 40)), ((96, 40),)]
+    asked = []
+    monkeypatch.setattr(
+        positions.model,
+        "get_rope_index",
+        lambda *args, _own=positions.model.get_rope_index, **named: asked.append(1) or _own(*args, **named),
+    )
+    for number, shape in enumerate(sizes):
+        images = tuple(picture(store, *size, number) for size in shape)
+        turns = (Turn("user", "How many red cells?", False), Turn("assistant", "three " * (number + 1), True))
+        row = encoder.encode(Conversation(f"c{number}", images, turns, 1, ()))
+        assert isinstance(row, Row), row
+        own = positions_of(model)
+        assert isinstance(own, RopeIndex)
+        grids, types = (row.model_inputs[key] for key in ("image_grid_thw", "mm_token_type_ids"))
+        ids = torch.tensor([list(row.input_ids)])
+        theirs = own.model.get_rope_index(ids, mm_token_type_ids=types, image_grid_thw=grids)[0][:, 0]
+        ours = positions(Encoded(list(row.input_ids), [], dict(row.model_inputs)))
+        assert torch.equal(ours, theirs)
+    assert len(asked) == 3  # the second and the fifth row begin as others before them
 
 
 def test_only_mllama_does_not_pack() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -129,8 +130,8 @@ def model_inputs(processor: Processor, ids: Sequence[int], vision: ImageInputs) 
     """
     inputs = dict(vision.tensors)
     if "mm_token_type_ids" in _input_names(processor):
-        image_id = processor.image_token_id
-        inputs["mm_token_type_ids"] = (torch.tensor([list(ids)]) == image_id).to(torch.int64)
+        is_image = np.asarray(ids, dtype=np.int64) == processor.image_token_id
+        inputs["mm_token_type_ids"] = torch.from_numpy(is_image.astype(np.int64))[None]
     num_tiles = inputs.pop("num_tiles", None)
     if num_tiles is not None:
         inputs["cross_attention_mask"] = _cross_attention_mask(processor, ids, num_tiles[0].tolist())

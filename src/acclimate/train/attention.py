@@ -118,8 +118,7 @@ def _on_cpu(
     mixed = torch.is_autocast_enabled("cpu")
     dtype = torch.get_autocast_dtype("cpu") if mixed else query.dtype
     with torch.autocast("cpu", enabled=False):
-        out = packed_attention(query.to(dtype), key.to(dtype), value.to(dtype), lengths, scale, window)
-    return out.transpose(1, 2)
+        return packed_attention(query.to(dtype), key.to(dtype), value.to(dtype), lengths, scale, window)
 
 
 def register() -> None:

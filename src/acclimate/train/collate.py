@@ -1,10 +1,11 @@
 """Rows as batches: packed one after another without padding, or padded to a rectangle."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ _LINKED = 2
 MULTIPLE = 64
 """A pack's tokens are padded to a multiple of this: kernels are made anew for every new size, which on a CPU
 costs more than the products themselves. Our own rule."""
+_MOST_BEGINNINGS = 512
 Collate = Callable[[Sequence[Row]], dict[str, Any]]
 
 
@@ -104,7 +106,7 @@ def packed(rows: Sequence[Row], *, pad_id: int, image_token_id: int) -> dict[str
     plain = torch.cat([*(torch.arange(length) for length in segments.lengths), torch.zeros(rest).long()])[
         None
     ]
-    ids = [torch.tensor(row.input_ids, dtype=torch.int64) for row in rows]
+    ids = [torch.from_numpy(np.asarray(row.input_ids, dtype=np.int64)) for row in rows]
     batch: dict[str, Any] = {
         "input_ids": torch.cat([*ids, torch.full((rest,), pad_id)])[None],
         **_flagged(torch.cat([*(_flags(row) for row in rows), torch.zeros(rest, dtype=torch.uint8)])[None]),
@@ -126,19 +128,36 @@ def packed(rows: Sequence[Row], *, pad_id: int, image_token_id: int) -> dict[str
 
 @dataclass(frozen=True, slots=True)
 class RopeIndex:
-    """Finds the positions of a family whose positions have several axes, by the family's own code."""
+    """Finds the positions of a family whose positions have several axes, by the family's own code.
+
+    After its last picture a row goes on by ones on every axis, so what the family says of everything up to
+    there is kept: a row with the same beginning and pictures of the same size need not ask again.
+    """
 
     model: Any
     """Without weights."""
+    beginnings: dict[tuple[bytes, bytes], Tensor] = field(default_factory=dict)
+    """Positions up to the last image token, by tokens and grids."""
 
     def __call__(self, row: Encoded) -> Tensor:
         """Return the row's positions, (3, T)."""
-        names = ("mm_token_type_ids", "image_grid_thw")
-        known = {name: row.model_inputs[name] for name in names if name in row.model_inputs}
-        if "image_grid_thw" not in known:
-            return torch.arange(len(row.input_ids)).expand(3, -1)
-        found: Tensor = self.model.get_rope_index(torch.tensor([row.input_ids]), **known)[0]
-        return found[:, 0]
+        length = len(row.input_ids)
+        grids, types = (row.model_inputs.get(name) for name in ("image_grid_thw", "mm_token_type_ids"))
+        if grids is None or types is None or not bool(types.any()):
+            return torch.arange(length).expand(3, -1)
+        ids = torch.from_numpy(np.asarray(row.input_ids, dtype=np.int64))
+        end = int(types[0].nonzero()[-1]) + 1
+        key = (ids[:end].numpy().tobytes(), grids.numpy().tobytes())
+        beginning = self.beginnings.get(key)
+        if beginning is None:
+            found = self.model.get_rope_index(ids[None], mm_token_type_ids=types, image_grid_thw=grids)[0]
+            beginning = found[:, 0, :end].clone()
+            if len(self.beginnings) == _MOST_BEGINNINGS:
+                self.beginnings.clear()
+            self.beginnings[key] = beginning
+        first = int(beginning.max()) + 1
+        rest = torch.arange(first, first + length - end).expand(3, -1)
+        return torch.cat([beginning, rest], dim=1)
 
 
 def positions_of(model: Path) -> Positions | None:

@@ -8,6 +8,7 @@ had happened.
 # ruff: noqa: ANN401
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from acclimate.train.schedule import Step, learning_rate_factor
 from acclimate.train.stage import LossRow, Progress, TrainConfig
 
 _NOT_FOR_THE_MODEL = ("trained", "linked")
+_TURN_S = 0.00005
+"""Python's own is a hundred times as long. Our own rule."""
 
 
 def selected_logits(model: nn.Module, head: nn.Module, inputs: dict[str, Any], positions: Tensor) -> Tensor:
@@ -115,7 +118,7 @@ def fit(
             another model.
     """
     config, total = job.config, len(job.schedule)
-    with _deterministic():
+    with _deterministic(), _short_turns():
         optimizer: Any = torch.optim.AdamW(optimizer_groups, fused=True)
         peaks = [float(group["lr"]) for group in optimizer.param_groups]
         model, optimizer = ranks.prepare(model, optimizer)
@@ -167,6 +170,17 @@ def _ahead(data: Steps, numbers: Sequence[int]) -> Iterator[Any]:
             item = waiting.result()
             waiting = None if following is None else thread.submit(data.__getitem__, following)
             yield item
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let the thread that prepares steps hold Python's lock for short turns: the other one needs it often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _loader(data: Steps, first: int, total: int, workers: int) -> Iterable[Any]:

@@ -28,7 +28,11 @@ class _Plan:
     queries: tuple[Tensor, Tensor]
     """Which of the (heads N) queries stands in each place of the blocks, and the place of each query."""
     keys: tuple[Tensor, Tensor]
-    """The same for the (key-value heads N) keys and values."""
+    """The same for the (key-value heads N) keys."""
+    values: tuple[Tensor, Tensor]
+    """The same for the (N key-value heads) values, which is how they leave their projection."""
+    outs: Tensor
+    """The place of each of the (N heads) results, which is how the next projection wants them."""
     window: int | None
     masks: dict[int, Tensor] = field(default_factory=dict)
 
@@ -49,10 +53,13 @@ def _plan(
 ) -> _Plan:
     rounded = [-(-length // MULTIPLE) * MULTIPLE for length in lengths]
     groups = tuple(sorted(Counter(rounded).items()))
+    queries, keys = _places(lengths, rounded, heads), _places(lengths, rounded, shared)
     return _Plan(
         tuple((count, length) for length, count in groups),
-        _places(lengths, rounded, heads),
-        _places(lengths, rounded, shared),
+        queries,
+        keys,
+        _position_first(*keys, shared),
+        _position_first(*queries, heads)[1],
         window,
     )
 
@@ -74,6 +81,12 @@ def _places(lengths: Sequence[int], rounded: Sequence[int], heads: int) -> tuple
     return torch.cat(into), out.flatten()
 
 
+def _position_first(into: Tensor, out: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    """Return what `_places` gives for (N heads) instead of (heads N)."""
+    n = len(out) // heads
+    return into % n * heads + into // n, out.view(heads, n).t().flatten()
+
+
 def packed_attention(
     query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float, window: int | None
 ) -> Tensor:
@@ -85,7 +98,7 @@ def packed_attention(
         window: positions a token sees at most, itself included.
 
     Returns:
-        (1, heads, N, size).
+        (1, N, heads, size).
     """
     plan = _plan(lengths, query.shape[1], key.shape[1], window, query.dtype)
     out: Tensor = _Packed.apply(query, key, value, plan, scale)  # type: ignore[no-untyped-call]
@@ -101,7 +114,7 @@ class _Packed(torch.autograd.Function):
         shared = key.shape[1]
         queries = (query[0] * scale).reshape(-1, size).index_select(0, plan.queries[0])
         keys = key[0].reshape(-1, size).index_select(0, plan.keys[0])
-        values = value[0].reshape(-1, size).index_select(0, plan.keys[0])
+        values = value[0].transpose(0, 1).reshape(-1, size).index_select(0, plan.values[0])
         out = torch.empty_like(queries)
         weights = []
         blocks = zip(*(_blocks(each, plan, shared) for each in (queries, keys, values, out)), strict=True)
@@ -112,14 +125,14 @@ class _Packed(torch.autograd.Function):
             torch.bmm(weights[-1], one_value, out=one_out)
         ctx.plan, ctx.scale, ctx.shape = plan, scale, (heads, shared, n, size)
         ctx.save_for_backward(queries, keys, values, *weights)
-        return out.index_select(0, plan.queries[1]).view(1, heads, n, size)
+        return out.index_select(0, plan.outs).view(1, n, heads, size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         queries, keys, values, *weights = ctx.saved_tensors
         plan, (heads, shared, n, size) = ctx.plan, ctx.shape
         above = torch.zeros_like(queries)
-        above.index_copy_(0, plan.queries[1], gradients[0][0].reshape(-1, size))
+        above.index_copy_(0, plan.outs, gradients[0][0].reshape(-1, size))
         to_queries, to_keys, to_values = (torch.empty_like(each) for each in (queries, keys, values))
         every = (queries, keys, values, above, to_queries, to_keys, to_values)
         blocks = zip(*(_blocks(each, plan, shared) for each in every), strict=True)
@@ -134,7 +147,7 @@ class _Packed(torch.autograd.Function):
         return (
             to_queries.index_select(0, plan.queries[1]).view(1, heads, n, size).mul_(ctx.scale),
             to_keys.index_select(0, plan.keys[1]).view(1, shared, n, size),
-            to_values.index_select(0, plan.keys[1]).view(1, shared, n, size),
+            to_values.index_select(0, plan.values[1]).view(1, n, shared, size).transpose(1, 2),
             None,
             None,
         )
