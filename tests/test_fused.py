@@ -15,7 +15,7 @@ from acclimate.errors import TrainError
 from acclimate.train import attention, cpu_kernels, kernels
 from acclimate.train.attention import Segments
 from acclimate.train.cross_entropy import summed_cross_entropy
-from acclimate.train.loop import _ahead
+from acclimate.train.loop import _ahead, _short_turns
 from acclimate.train.packed_attention import packed_attention
 
 LENGTHS = (37, 64, 5, 100, 64, 300, 129)
@@ -176,3 +176,11 @@ def test_a_step_that_cannot_be_prepared_stops_the_training_when_its_turn_comes()
         for item in _ahead(Numbered(bad=2), range(5)):  # type: ignore[arg-type]
             got.append(item)
     assert got == [0, 1]
+
+
+def test_turns_of_threads_are_short_while_training_and_as_before_after_it() -> None:
+    before = sys.getswitchinterval()
+    with pytest.raises(RuntimeError, match="stopped"), _short_turns():
+        assert sys.getswitchinterval() < before / 10
+        raise RuntimeError("stopped")
+    assert sys.getswitchinterval() == before
