@@ -23,7 +23,7 @@ from acclimate.evaluate.conditions import shown_images
 from acclimate.evaluate.donors import donor_by_id
 from acclimate.evaluate.heldout import caption_items, task_items
 from acclimate.evaluate.load import Benchmark, benchmark_files, load_benchmark
-from acclimate.evaluate.stage import EvaluateConfig, predict, primary_by_benchmark, score
+from acclimate.evaluate.stage import EvaluateConfig, in_order, predict, primary_by_benchmark, score
 from acclimate.files import ImageStore
 from acclimate.records import ImageCaption, ImageRef, Item, JudgedTriplet, Prediction
 
@@ -273,7 +273,7 @@ def test_a_wrong_definition_says_what_and_where(
 def test_a_file_that_is_not_what_it_says_is_named(folder: Path, store: ImageStore) -> None:
     path = write(folder, closed_rows())
     (folder / "rows.json").write_text('{"a": 1', encoding="utf-8")
-    with pytest.raises(BenchmarkError, match=r"rows\.json line 1 is not JSON"):
+    with pytest.raises(BenchmarkError, match=r"rows\.json is not JSON"):
         load_benchmark(path, store)
     path.write_text("name: [", encoding="utf-8")
     with pytest.raises(BenchmarkError, match="is not YAML"):
@@ -385,7 +385,11 @@ def test_every_item_is_asked_once_under_every_condition_with_its_picture_first(
         )
     )
     expected = [(c, i.id) for c in ("original", "mismatch", "blank") for i in benchmark.items]
-    assert [(each.condition, each.item_id) for each in predictions] == expected
+    sorted_out = in_order(predictions, benchmark.items, EvaluateConfig().conditions)
+    assert [(each.condition, each.item_id) for each in sorted_out] == expected
+    shown = [each.image.sha256 for each in predictions if each.image is not None]
+    turns = [name for at, name in enumerate(shown) if at == 0 or shown[at - 1] != name]
+    assert len(turns) == len(set(turns)), "questions that show one picture are asked together"
     assert [each.image for each in predictions[:6]] == [each.image for each in benchmark.items]
     assert {request.sampling.max_tokens for request in asked} == {5}
     assert all(

@@ -15,18 +15,22 @@ def item(
     *,
     question: str = "?",
     choices: tuple[str, ...] = (),
-    stratum: str = "",
 ) -> Item:
-    return Item("i1", "bench", question, None, kind, gold, choices, "c", stratum)
+    return Item("i1", "bench", question, None, kind, gold, choices, "c")
 
 
-def scorer(kind: AnswerKind, name: str, stratum: str = "") -> Scorer:
-    (found,) = [each for each in scorers_for(kind, stratum) if each.name == name]
+def scorer(kind: AnswerKind, name: str) -> Scorer:
+    (found,) = [each for each in SCORERS if (each.kind, each.name) == (kind, name)]
+    return found
+
+
+def marked(scorer: Scorer, asked: Item, text: str | None) -> Mark:
+    (found,) = scorer.marks([asked], [text])
     return found
 
 
 def mark(kind: AnswerKind, name: str, gold: str, text: str, *, question: str = "?") -> Mark:
-    return scorer(kind, name).mark(item(kind, (gold,), question=question), text)
+    return marked(scorer(kind, name), item(kind, (gold,), question=question), text)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +75,8 @@ def test_yes_or_no_is_read_as_a_word_and_only_one_of_them(text: str, expected: s
 def test_a_closed_question_without_yes_or_no_is_read_by_whole_words(
     question: str, gold: str, text: str, value: float, is_parsed: bool
 ) -> None:
-    marked = mark("closed", "accuracy_strict", gold, text, question=question)
-    assert (marked.value, marked.parsed) == (value, is_parsed)
+    found = mark("closed", "accuracy_strict", gold, text, question=question)
+    assert (found.value, found.parsed) == (value, is_parsed)
 
 
 @pytest.mark.parametrize(
@@ -153,35 +157,36 @@ def test_open_answers_are_marked_with_true_counts(
 @pytest.mark.parametrize("kind", ["closed", "choice", "open", "multi_label"])
 @pytest.mark.parametrize("text", ["", "   ", "?!", "\u200b"])
 def test_an_unreadable_reply_is_marked_zero_and_counted(kind: AnswerKind, text: str) -> None:
-    marked = scorers_for(kind)[0].mark(item(kind, ("lung",), choices=("lung", "heart")), text)
-    assert marked == Mark(0.0, parsed=False, reason="unparsed")
+    found = marked(scorers_for(kind)[0], item(kind, ("lung",), choices=("lung", "heart")), text)
+    assert found == Mark(0.0, parsed=False, reason="unparsed")
 
 
 def test_every_kind_has_a_strict_primary_scorer_and_a_paper_one() -> None:
-    for kind in ("closed", "choice", "open", "multi_label"):
+    for kind in ("closed", "choice", "open", "multi_label", "vqa", "caption"):
         names = [each.name for each in scorers_for(kind)]
         assert primary_scorer(kind) == names[0]
         assert names[0].endswith("_strict")
         assert any(name.endswith("_paper") for name in names)
-    assert primary_scorer("open", "caption") == "rouge_l_strict"
-    assert len({(each.name, each.kind, each.stratum) for each in SCORERS}) == len(SCORERS)
+    assert primary_scorer("caption") == "rouge_l_strict"
+    assert len({(each.name, each.kind) for each in SCORERS}) == len(SCORERS)
 
 
 def test_rouge_l_follows_the_longest_common_subsequence() -> None:
     # Lin 2004, section 3.1: both replies share three words; the second has only two of them in order.
-    rouge = scorer("open", "rouge_l_strict", "caption").mark
-    caption = item("open", ("Police killed the gunman",), stratum="caption")
-    assert rouge(caption, "police kill the gunman").value == pytest.approx(0.75)
-    assert rouge(caption, "the gunman kill police").value == pytest.approx(0.5)
-    assert rouge(caption, "Police killed the gunman.").value == 1.0
+    rouge = scorer("caption", "rouge_l_strict")
+    caption = item("caption", ("Police killed the gunman",))
+    assert marked(rouge, caption, "police kill the gunman").value == pytest.approx(0.75)
+    assert marked(rouge, caption, "the gunman kill police").value == pytest.approx(0.5)
+    assert marked(rouge, caption, "Police killed the gunman.").value == 1.0
 
 
 def test_multi_label_f1_by_hand() -> None:
     labels = item("multi_label", ("rice", "egg"), choices=("rice", "egg", "ham"))
     # Named: rice and ham; one of two named is right, one of two right ones is named.
-    assert scorer("multi_label", "f1_strict").mark(labels, "rice and ham").value == pytest.approx(0.5)
-    assert scorer("multi_label", "recall_strict").mark(labels, "rice and ham").value == pytest.approx(0.5)
-    assert scorer("multi_label", "f1_strict").mark(labels, "none").value == 0.0
+    f1, recall = scorer("multi_label", "f1_strict"), scorer("multi_label", "recall_strict")
+    assert marked(f1, labels, "rice and ham").value == pytest.approx(0.5)
+    assert marked(recall, labels, "rice and ham").value == pytest.approx(0.5)
+    assert marked(f1, labels, "none").value == 0.0
 
 
 @pytest.mark.parametrize(
@@ -246,8 +251,8 @@ def test_the_official_choice_guess_is_flagged_and_depends_on_the_item_only() -> 
     assert all(was_guessed for _, was_guessed in guesses.values())
     assert {index for index, _ in guesses.values()} == {0, 1, 2, 3}
     assert guesses == {name: paper.paper_choice(choices, "no idea", name) for name in guesses}
-    marked = scorer("choice", "accuracy_paper").mark(item("choice", ("lung",), choices=choices), "B: foo")
-    assert (marked.reason, marked.parsed) == ("guessed", False)
+    found = marked(scorer("choice", "accuracy_paper"), item("choice", ("lung",), choices=choices), "B: foo")
+    assert (found.reason, found.parsed) == ("guessed", False)
 
 
 def test_the_official_label_reader_searches_substrings_and_glues_neighbours() -> None:

@@ -395,10 +395,41 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option("--model", help="Score this checkpoint alone, without a recipe.")
     ] = None,
-    benchmark: Annotated[
-        list[Path] | None, typer.Option("--benchmark", help="With --model: a benchmark's YAML; repeatable.")
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--predictions", help="Score this file of answers, without a model; a second one to compare with."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="With --model: folder of the results.")] = Path(
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", help="A benchmark's YAML, or a published one's name; repeatable."),
+    ] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder of the published benchmarks' files.")] = Path(
+        "benchmarks"
+    ),
+    conditions: Annotated[
+        str | None, typer.Option("--conditions", help="With --model: comma-separated, for instance original.")
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="The model that marks answers, where a benchmark needs one.")
+    ] = None,
+    swap: Annotated[
+        bool, typer.Option("--swap", help="With --judge: judge every pair in both orders and average.")
+    ] = False,
+    reviews: Annotated[
+        Path | None, typer.Option("--reviews", help="Score this file of a judge's pairwise reviews.")
+    ] = None,
+    ensemble: Annotated[
+        Path | None,
+        typer.Option(
+            "--ensemble", help="With --predictions: another model's answers, to be joined (ScienceQA)."
+        ),
+    ] = None,
+    missing_is_wrong: Annotated[
+        bool, typer.Option("--missing-is-wrong", help="With --predictions: unanswered questions score 0.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Without a recipe: folder of the results.")] = Path(
         "acclimate-scores"
     ),
     as_json: Json = False,
@@ -406,64 +437,65 @@ def evaluate(
     limit: Limit = None,
     yes: Yes = False,
 ) -> None:
-    """Ask base and adapted model the benchmarks; or score one checkpoint (--model, --benchmark)."""
-    from acclimate.errors import UsageError
+    """Ask base and adapted model the benchmarks; or score one checkpoint or file (--model, --predictions)."""
+    from acclimate.cli_evaluate import Asked, score_alone, usage
 
-    if model is not None:
-        if recipe is not None or not benchmark:
-            raise UsageError(
-                "--model scores one checkpoint without a recipe: acclimate evaluate --model CHECKPOINT "
-                "--benchmark FILE.yaml [--benchmark FILE.yaml]... [--out DIR]."
-            )
-        _score(model, benchmark, out, as_json=as_json, dry_run=dry_run, limit=limit)
+    asked = Asked(
+        model=model,
+        predictions=tuple(predictions or ()),
+        reviews=reviews,
+        ensemble=ensemble,
+        benchmarks=tuple(benchmark or ()),
+        data=data,
+        conditions=conditions,
+        judge=judge,
+        swap=swap,
+        missing_is_wrong=missing_is_wrong,
+        out=out,
+        limit=limit,
+    )
+    if recipe is None or asked.is_alone:
+        if recipe is not None or not asked.is_alone:
+            raise usage()
+        score_alone(asked, as_json=as_json, dry_run=dry_run)
         return
-    if recipe is None or benchmark:
-        raise UsageError(
-            "Give a recipe (acclimate evaluate recipe.yaml), or a checkpoint with its benchmarks (acclimate "
-            "evaluate --model CHECKPOINT --benchmark FILE.yaml)."
-        )
     steps = ["evaluate-base", "evaluate-captions", "evaluate-adapted"]
     _execute(recipe, overrides, steps, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
 
 
-def _score(
-    model: Path, benchmarks: list[Path], out: Path, *, as_json: bool, dry_run: bool, limit: int | None
+@app.command()
+def benchmarks(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them: its definition.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder of their files.")] = Path("benchmarks"),
+    as_json: Json = False,
 ) -> None:
-    """Score one checkpoint on benchmarks and print its measurements."""
-    from acclimate.console import Display, backstage
-    from acclimate.engines.spec import EngineExecution
-    from acclimate.evaluate.stage import EvaluateConfig
-    from acclimate.scoring import count_questions, score_checkpoint
+    """List the published benchmarks, what of their files is here, and where to get the rest."""
+    from acclimate.cli_evaluate import list_benchmarks
 
-    config = EvaluateConfig(limit=limit)
-    if dry_run:
-        counts = count_questions(model, benchmarks, config)
-        if as_json:
-            print_json({"plan": counts})
-        else:
-            for name, n in counts.items():
-                sys.stdout.write(f"{name:<32}{n:>8} questions, {len(config.conditions)} conditions each\n")
-        return
-    with backstage(out / "run.log", quiet=as_json) as console, Display(console) as display:
-        result = score_checkpoint(
-            model, benchmarks, out, config=config, execution=EngineExecution(), progress=display
-        )
-        if limit:
-            console.print("Test only: this run used a limit on its rows.", style="yellow")
-    if as_json:
-        print_json(result)
-    else:
-        sys.stdout.write(_scores_text(result))
+    list_benchmarks(name, data, as_json=as_json)
 
 
-def _scores_text(result: dict[str, Any]) -> str:
-    lines = [f"{'benchmark':<24}{'measured':<28}{'score':>8}{'95 % interval':>20}{'items':>8}"]
-    for benchmark, rows in result["measurements"].items():
-        for what, each in rows.items():
-            spread = f"{each['low']:.3f} to {each['high']:.3f}"
-            lines.append(f"{benchmark:<24}{what:<28}{each['value']:>8.3f}{spread:>20}{each['n']:>8}")
-    reasons = ", ".join(f"{reason} {n}" for reason, n in result["rejections"].items()) or "none"
-    return "\n".join([*lines, f"rejected rows: {reasons}", f"answers: {result['predictions']}"]) + "\n"
+@app.command()
+def export(
+    benchmark: Annotated[
+        list[str],
+        typer.Option("--benchmark", help="A benchmark's YAML, or a published one's name; repeatable."),
+    ],
+    form: Annotated[str, typer.Option("--form", help="lmms-eval (a task folder) or vlmevalkit (TSV files).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder of the published benchmarks' files.")] = Path(
+        "benchmarks"
+    ),
+    conditions: Annotated[
+        str, typer.Option("--conditions", help="Comma-separated; each is a task of its own.")
+    ] = "original",
+    as_json: Json = False,
+    limit: Limit = None,
+) -> None:
+    """Write benchmarks for other tools: lmms-eval tasks or VLMEvalKit tables."""
+    from acclimate.cli_evaluate import export_benchmarks
+
+    export_benchmarks(benchmark, form, out, data=data, conditions=conditions, limit=limit, as_json=as_json)
 
 
 @app.command()

@@ -30,7 +30,7 @@ def report_inputs(
         homes: the finished artifacts of a whole line, by step.
         keep: verdicts whose triplets are trained on.
     """
-    facts: Any = read_json(homes["items"] / "benchmarks.json")["facts"] if "items" in homes else ()
+    asked: Any = read_json(homes["items"] / "benchmarks.json") if "items" in homes else {}
     scores = [
         score
         for name in ("evaluate-base", "evaluate-captions", "evaluate-adapted")
@@ -41,7 +41,7 @@ def report_inputs(
     losses = [row for home in trainings for row in read_records(home / "losses.parquet", LossRow)]
     return ReportInputs(
         scores=tuple(scores),
-        benchmarks=tuple(BenchmarkFacts(**each) for each in facts),
+        benchmarks=tuple(BenchmarkFacts(**each) for each in asked.get("facts", ())),
         rooms=tuple(_room(name, home) for name, home in homes.items()),
         examples=tuple(_examples(homes, store, keep, n_examples)),
         losses=tuple(LossPoint(step, row.loss) for step, row in enumerate(losses, start=1)),
@@ -52,6 +52,10 @@ def report_inputs(
         checkpoint=str(homes["train"] / "checkpoint"),
         audits=tuple(audits),
         notes=(*_overlap_notes(homes), *notes),
+        sums={
+            name: tuple((str(row), str(scorer), float(factor)) for row, scorer, factor in terms)
+            for name, terms in asked.get("sums", {}).items()
+        },
         limit=limit,
     )
 

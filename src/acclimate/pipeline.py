@@ -18,6 +18,7 @@ from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
 from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError, UsageError
+from acclimate.evaluate.catalogue import locate
 from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.gathered import report_inputs
@@ -109,8 +110,9 @@ class Line:
         if recipe.evaluate.benchmarks and "items" not in own:
             own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
         asked = recipe.evaluate, recipe.synthesize.execution, place
+        marker = self.marker()
         if "items" in own:
-            own["evaluate-base"] = evaluation_step("base", own["items"], start, *asked)
+            own["evaluate-base"] = evaluation_step("base", own["items"], start, *asked, judge=marker)
         last = recipe.train.of_stage(2)
         if len(recipe.stages) > 1:
             first = recipe.train.of_stage(1)
@@ -118,14 +120,14 @@ class Line:
             middle = Model(step=own["train-captions"])
             if recipe.evaluate.after_first_stage and "items" in own:
                 own["evaluate-captions"] = evaluation_step(
-                    FIRST_STAGE, own["items"], middle, *asked, name="evaluate-captions"
+                    FIRST_STAGE, own["items"], middle, *asked, name="evaluate-captions", judge=marker
                 )
             own["train"] = training_step("train", told, last, middle, place, stage=2)
         else:
             own["train"] = training_step("train", told, last, start, place)
         if "items" in own:
             own["evaluate-adapted"] = evaluation_step(
-                "adapted", own["items"], Model(step=own["train"]), *asked
+                "adapted", own["items"], Model(step=own["train"]), *asked, judge=marker
             )
 
     def _composed(self) -> Step:
@@ -249,6 +251,11 @@ class Line:
         config = self.recipe.quality
         return self.asked(config.judge, "quality.judge") if config.needs_judge else None
 
+    def marker(self) -> Model | None:
+        """Return the model that marks answers where a benchmark needs a judge; None where none is named."""
+        value = self.recipe.evaluate.judge
+        return None if value is None else self.asked(value, "evaluate.judge")
+
     def asked(self, value: str | Mapping[str, Any], key: str) -> Model:
         """Return the model that a recipe's value means; `base` is the one that is to be trained."""
         is_base = value == "base"
@@ -304,8 +311,11 @@ class Line:
         """Return the recipe's benchmarks, read once."""
         if self._benchmarks is None:
             limit = self.recipe.evaluate.limit or self.recipe.limit
-            paths = [self.base / name for name in self.recipe.evaluate.benchmarks]
-            self._benchmarks = tuple(load_benchmark(path, self.store, limit) for path in paths)
+            data = self.base / self.recipe.evaluate.data
+            found = [locate(name, data=data, base=self.base) for name in self.recipe.evaluate.benchmarks]
+            for each in found:
+                each.require()  # of all of them before the first picture is read
+            self._benchmarks = tuple(load_benchmark(each, self.store, limit) for each in found)
         return self._benchmarks
 
     # --- building --------------------------------------------------------------------------------

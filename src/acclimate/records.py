@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-AnswerKind = Literal["closed", "open", "choice", "multi_label"]
+AnswerKind = Literal["closed", "open", "choice", "multi_label", "vqa", "caption", "graded", "compared"]
 Label = Literal["consistent", "inconsistent", "open", "unjudged"]
 Role = Literal["system", "user", "assistant"]
 
@@ -184,12 +184,20 @@ class Item:
     image: ImageRef | None
     kind: AnswerKind
     gold: tuple[str, ...]
-    """One accepted answer for closed, open and choice; every right label for multi_label."""
+    """One accepted answer for closed, open, choice and graded; every right label for multi_label; the
+    annotators' answers for vqa; the reference texts for caption; the rival answer for compared."""
     choices: tuple[str, ...]
     """Contents of A, B, C, ... for choice; every known label for multi_label; else empty."""
     cluster: str
     """Items of one cluster (image or case) are resampled together."""
     stratum: str = ""
+    group: str = ""
+    """Questions that are right only together: the rotations of one multiple-choice question, the questions of
+    one MME picture. Empty where each stands alone."""
+    subsets: tuple[str, ...] = ()
+    """Named parts of the benchmark it belongs to, such as `subject NAT`; they may overlap."""
+    context: str = ""
+    """What a judge is told of the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +225,8 @@ class Mark:
     """Whether an answer could be read from the text; an unreadable one is marked 0."""
     reason: str = ""
     """A short constant, so that reasons can be counted."""
+    parts: tuple[float, ...] = ()
+    """Of a metric that is no mean of items: what each item adds to its sums (`Score.parts`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +239,20 @@ class Score:
     condition: str
     scorer: str
     value: float
+    """Fraction of full marks, 0 to 1; CIDEr goes to 10."""
     parsed: bool
     reason: str
     cluster: str
+    parts: tuple[float, ...] = ()
+    """Empty where the score is the mean of the items' values. Two numbers, numerator and denominator, where
+    it is the ratio of the items' sums (F1, precision, ratio of means, one mark per group). Else BLEU's
+    2n + 2: matches and candidates of the 1-grams, ..., of the n-grams, length, reference length."""
+    subsets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A mean with its 95 % interval."""
+    """A metric with its 95 % interval."""
 
     key: str
     """For instance `cells_open/adapted/original` or `cells_open/adapted-base/original`."""
@@ -248,7 +264,14 @@ class Measurement:
     coverage: float
     """Scored items as a fraction of the benchmark's items."""
     method: str
-    """How the interval was made: `cluster_bootstrap` or `wilson_clusters`."""
+    """How the interval was made: `cluster_bootstrap`; `wilson_clusters` where a score of 0 or 100 % leaves
+    nothing to resample; `one_cluster` where a difference has no interval but the whole scale."""
+    p: float | None = None
+    """Two-sided sign-flip p of a benchmark's difference between two models; None for anything else."""
+    p_holm: float | None = None
+    """The same adjusted (Holm) for all benchmarks' primary scores of these two models; None for others."""
+    p_mcnemar: float | None = None
+    """Exact McNemar p, where marks are 0 or 1 and every cluster has one item; None elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

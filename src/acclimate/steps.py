@@ -24,8 +24,11 @@ from acclimate.evaluate import heldout
 from acclimate.evaluate import stage as evaluate_room
 from acclimate.evaluate.conditions import shown_images
 from acclimate.evaluate.donors import donor_by_id
+from acclimate.evaluate.judged import Judgement, needs_judge, require_judge
+from acclimate.evaluate.judged import judge as judge_answers
 from acclimate.evaluate.load import Benchmark
 from acclimate.evaluate.scorers import primary_scorer
+from acclimate.evaluate.sums import published_sums
 from acclimate.files import (
     JSON,
     ImageStore,
@@ -455,7 +458,7 @@ def held_out_items_step(
             asdict(
                 BenchmarkFacts(
                     name=name,
-                    scorer=next(primary_scorer(i.kind, i.stratum) for i in items if i.benchmark == name),
+                    scorer=next(primary_scorer(i.kind) for i in items if i.benchmark == name),
                     n_rows=sum(item.benchmark == name for item in items),
                     note=heldout.NOT_CHECKED,
                 )
@@ -490,19 +493,25 @@ def items_step(
         for name, n in benchmark.n_rows_by_benchmark.items()
     ]
     lengths = {k: v for benchmark in benchmarks for k, v in benchmark.max_tokens_by_benchmark.items()}
+    scorers = {k: list(v) for benchmark in benchmarks for k, v in benchmark.scorers_by_benchmark.items()}
+    require_judge(items, has_judge=config.judge is not None)
 
     def run(space: Workspace) -> Outcome:
         _check_conditions(items, config, store)
         write_records(space.out / "items.parquet", items, Item)
         write_records(space.out / "rejections.parquet", rejections, Rejection)
-        write_json(space.out / "benchmarks.json", {"facts": facts, "max_tokens": lengths})
-        return counted(len(items) + len(rejections), len(items), rejections)
+        sums: JSON = {name: [list(term) for term in terms] for name, terms in published_sums(scorers).items()}
+        told: JSON = {"facts": facts, "max_tokens": lengths, "scorers": scorers, "sums": sums}
+        write_json(space.out / "benchmarks.json", told)
+        left_out = sum(benchmark.n_left_out for benchmark in benchmarks)
+        return counted(len(items) + len(rejections), len(items), rejections, left_out=left_out)
 
     content: dict[str, JSON] = {
         "items": _digest([asdict(item) for item in items]),
         "rejections": _digest([asdict(each) for each in rejections]),
         "facts": _digest(facts),
         "max_tokens": lengths,
+        "scorers": _digest(scorers),
     }
     return Step("items", evaluate_room.VERSION, content, {}, run)
 
@@ -516,17 +525,20 @@ def evaluation_step(
     place: Place,
     *,
     name: str | None = None,
+    judge: Model | None = None,
 ) -> Step:
     """Return the step that asks a model every question under every condition, and scores its answers.
 
     Args:
         name: of the step; None takes `evaluate-` and the role.
+        judge: marks the answers of benchmarks that need one.
     """
     name = name or f"evaluate-{role}"
 
     def run(space: Workspace) -> Outcome:
         items = list(read_records(space.inputs["items"] / "items.parquet", Item))
-        lengths: Mapping[str, int] = read_json(space.inputs["items"] / "benchmarks.json")["max_tokens"]
+        asked = read_json(space.inputs["items"] / "benchmarks.json")
+        lengths: Mapping[str, int] = asked["max_tokens"]
         engine, log = place.open(model, execution)
         answers = evaluate_room.predict(
             items,
@@ -538,8 +550,13 @@ def evaluation_step(
             max_tokens_by_benchmark=lengths,
         )
         total = len(items) * len(config.conditions)
-        predictions = list(place.tracked(name, answers, total))
-        scores = list(evaluate_room.score(items, predictions))
+        predictions = evaluate_room.in_order(place.tracked(name, answers, total), items, config.conditions)
+        scores = list(evaluate_room.score(items, predictions, asked.get("scorers")))
+        if judge is not None and needs_judge(items):
+            judging, judge_log = place.open(judge, execution)
+            marked, said = judge_answers(items, predictions, judging, config.judging, log=judge_log)
+            scores += marked
+            write_records(space.out / "judgements.parquet", said, Judgement)
         write_records(space.out / "predictions.parquet", predictions, Prediction)
         write_records(space.out / "scores.parquet", scores, Score)
         truncated = sum(each.finish_reason == "length" for each in predictions)
@@ -547,10 +564,12 @@ def evaluation_step(
         return Outcome(counts, {}, run=how(execution))
 
     inputs, engines = place.needs(model)
-    facts: dict[str, JSON] = {
-        **identity(config, "benchmarks", "limit", "after_first_stage"),
-        "role": role,
-    }
+    without = ["benchmarks", "data", "limit", "after_first_stage", "judge"]
+    if judge is not None:
+        engines = {**engines, "judge": place.engines.identity(judge.at(place.root))}
+    else:
+        without.append("judging")
+    facts: dict[str, JSON] = {**identity(config, *without), "role": role}
     return Step(name, evaluate_room.VERSION, facts, {"items": items_step, **inputs}, run, engines)
 
 
@@ -560,15 +579,20 @@ def _digest(value: object) -> str:
 
 def _facts(benchmark: Benchmark, name: str, n_rows: int) -> BenchmarkFacts:
     spec = benchmark.spec
-    kinds = [item for item in benchmark.items if item.benchmark == name]
-    scorer = primary_scorer(kinds[0].kind, kinds[0].stratum) if kinds else ""
+    kind = next((item.kind for item in benchmark.items if item.benchmark == name), None)
+    published = spec.counts.get(name)
+    notes = [benchmark.given[name].text] if name in benchmark.given else []
+    if published is not None and published != n_rows:
+        notes.append(f"{n_rows} questions; the published benchmark has {published}")
     return BenchmarkFacts(
         name=name,
-        scorer=scorer,
+        scorer=benchmark.scorers_by_benchmark[name][0] if kind else "",
         n_rows=n_rows,
-        chance=spec.chance,
+        chance=spec.chance_of(kind) if kind else None,
         licence=spec.licence,
         citation=spec.citation,
+        note="; ".join(notes),
+        sha256=benchmark.sha256,
     )
 
 

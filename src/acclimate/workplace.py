@@ -187,9 +187,14 @@ def reasons(rejections: Iterable[Rejection]) -> dict[str, int]:
     return dict(sorted(Counter(each.reason for each in rejections).items()))
 
 
-def counted(inputs: int, outputs: int, rejections: Sequence[Rejection]) -> Outcome:
-    """Return a step's outcome: its inputs, its outputs, and why inputs were rejected."""
-    return Outcome({"inputs": inputs, "outputs": outputs}, reasons(rejections))
+def counted(inputs: int, outputs: int, rejections: Sequence[Rejection], **further: int) -> Outcome:
+    """Return a step's outcome: its inputs, its outputs, and why inputs were rejected.
+
+    Args:
+        further: other counts by name; those of nothing are left out.
+    """
+    there = {name: count for name, count in further.items() if count}
+    return Outcome({"inputs": inputs, "outputs": outputs, **there}, reasons(rejections))
 
 
 def how(execution: BaseModel) -> dict[str, JSON]:

@@ -9,6 +9,7 @@ from acclimate.files import ImageStore, blank_png
 from acclimate.records import ImageRef, Item
 
 Condition = Literal["original", "mismatch", "blank"]
+ORIGINAL: Condition = "original"
 ItemKey = tuple[str, str]
 """A benchmark's name and an item's id in it."""
 

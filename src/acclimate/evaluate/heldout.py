@@ -7,7 +7,6 @@ the synthesizer. Reports must say so (`NOT_CHECKED`).
 from collections.abc import Iterable, Iterator
 
 from acclimate.evaluate.answers import words
-from acclimate.evaluate.scorers import CAPTION_STRATUM
 from acclimate.records import ImageCaption, Item, JudgedTriplet
 
 CAPTIONS = "heldout_captions"
@@ -24,11 +23,10 @@ def caption_items(pairs: Iterable[ImageCaption], question: str) -> Iterator[Item
                 benchmark=CAPTIONS,
                 question=question,
                 image=pair.image,
-                kind="open",
+                kind="caption",
                 gold=(pair.caption,),
                 choices=(),
                 cluster=pair.image.sha256,
-                stratum=CAPTION_STRATUM,
             )
 
 

@@ -1,20 +1,20 @@
 """Reads a benchmark's YAML, its file of questions and its pictures, and accounts for every row."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import pyarrow.parquet
-import yaml
-
 from acclimate.errors import BenchmarkError
-from acclimate.evaluate.benchmark import BenchmarkSpec, parse_spec, render_prompt
-from acclimate.evaluate.rows import BadRow, Cells, read_cells
-from acclimate.files import BadImage, ImageStore
+from acclimate.evaluate.benchmark import BenchmarkSpec
+from acclimate.evaluate.catalogue import Located, digest, locate
+from acclimate.evaluate.prior import Given, given_away
+from acclimate.evaluate.prompts import LETTERS, render_shots
+from acclimate.evaluate.row_pictures import RowPictures, is_empty, picture_name
+from acclimate.evaluate.rows import BadRow, Cells, Row, cell_text, cell_texts, first, part_of, read_cells
+from acclimate.evaluate.tables import matching, read_rows
+from acclimate.files import ImageStore
 from acclimate.records import ImageRef, Item, Rejection, content_id
 
 ROOM = "evaluate"
@@ -29,43 +29,37 @@ class Benchmark:
     """In the order of the file."""
     rejections: tuple[Rejection, ...]
     n_rows_by_benchmark: Mapping[str, int]
-    """Rows of the file per score row, rejected ones included: what coverage is a fraction of."""
+    """Questions of the file per score row, rejected ones included: what coverage is a fraction of."""
+    n_left_out: int = 0
+    """Rows of the file that are no part of the benchmark (`where`, `rows_by.values`)."""
+    sha256: str = ""
+    """Of the files of questions."""
+    given: Mapping[str, Given] = field(default_factory=dict)
+    """What the benchmark's own training file gives away, by score row; empty where it is not here."""
+    numbers: tuple[int, ...] = ()
+    """Of each item the row of the file it was made from, from 0."""
 
     @property
     def max_tokens_by_benchmark(self) -> Mapping[str, int]:
         """Longest reply in tokens, per score row."""
         return {item.benchmark: self.spec.max_tokens_of(item.kind) for item in self.items}
 
+    @property
+    def scorers_by_benchmark(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of the scorers per score row, the headline first."""
+        return {item.benchmark: self.spec.scorers_of(item.kind) for item in self.items}
+
 
 def benchmark_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that define a benchmark: its YAML and its file of questions (not the pictures)."""
-    return (path, path.parent / read_spec(path).file)
+    """Return the files that define a benchmark: its YAML and its files of questions (not the pictures)."""
+    return (path, *locate(path).require())
 
 
-def read_spec(path: Path) -> BenchmarkSpec:
-    """Read a benchmark's YAML.
-
-    Raises:
-        BenchmarkError: the file is missing, not YAML, or has a wrong field.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(
-            f"cannot read the benchmark {path}: {error}; check the path in evaluate.benchmarks"
-        ) from error
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BenchmarkError(f"{path} is not YAML: {error}; correct the line it names") from error
-    return parse_spec(fields, str(path))
-
-
-def load_benchmark(path: Path, store: ImageStore, limit: int | None = None) -> Benchmark:
+def load_benchmark(where: Path | Located, store: ImageStore, limit: int | None = None) -> Benchmark:
     """Read a benchmark and put its pictures into the store.
 
     Args:
-        path: the benchmark's YAML.
+        where: the benchmark's YAML, or what `locate` found.
         store: where the pictures go.
         limit: use only this many rows (a test run): those whose content hashes lowest, so that the choice
             does not depend on the order of the file.
@@ -73,142 +67,287 @@ def load_benchmark(path: Path, store: ImageStore, limit: int | None = None) -> B
     Raises:
         BenchmarkError: a file or column is missing, an id stands twice, or no row can be used.
     """
-    spec = read_spec(path)
-    source = path.parent / spec.file
-    rows = list(_rows(source))
-    _check_columns(spec, rows, source)
-    numbered = list(enumerate(rows, start=1))
+    located = where if isinstance(where, Located) else locate(where)
+    files = located.require()
+    return benchmark_of(located, read_rows(files), files, store=store, limit=limit)
+
+
+def benchmark_of(
+    located: Located,
+    rows: Sequence[Row],
+    files: Sequence[Path],
+    *,
+    store: ImageStore | None,
+    limit: int | None = None,
+) -> Benchmark:
+    """Make a benchmark of rows that were read already.
+
+    Args:
+        rows: of its file, or of a file of predictions that repeats the benchmark's columns.
+        files: where the rows come from, for messages and the pin.
+        store: where the pictures go; None leaves them closed: scoring answers needs none.
+        limit: as in `load_benchmark`.
+
+    Raises:
+        BenchmarkError: as in `load_benchmark`.
+    """
+    folder = located.folder or files[0].parent
+    spec = located.spec
+    source = files[0]
+    wanted = [row for row in rows if _is_part(spec, row)]
+    _check_columns(spec, rows, source, with_pictures=store is not None)
+    if spec.labels_from_answers and not spec.labels:
+        spec = spec.model_copy(update={"labels": _labels(spec, wanted)})
+    joined = _Joined(spec, folder)
+    numbered = [(number, joined.to(row)) for number, row in enumerate(rows, start=1) if _is_part(spec, row)]
     if limit is not None:
         chosen = {number for number, _ in sorted(numbered, key=lambda each: _row_id(spec, each[1]))[:limit]}
         numbered = [each for each in numbered if each[0] in chosen]
-    pictures = _Pictures(path.parent / spec.image_root, store)
+    maker = _Maker(spec, folder, store, numbered)
     items: list[Item] = []
+    numbers: list[int] = []
+    questions: dict[str, str] = {}
     rejections: list[Rejection] = []
     n_rows: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     for number, row in numbered:
-        outcome = _item_or_fault(spec, row, pictures)
-        if isinstance(outcome, Item):
-            n_rows[outcome.benchmark] += 1
-            items.append(_with_own_id(spec, outcome, row, seen))
-        else:
+        outcome = maker.items_or_fault(row)
+        if isinstance(outcome, BadRow):
             n_rows[outcome.benchmark] += 1
             detail = f"{source.name} row {number}: {outcome.detail}"
             rejection_id = _rejection_id(spec, row, seen)
             rejections.append(Rejection(id=rejection_id, room=ROOM, reason=outcome.reason, detail=detail))
+        else:
+            n_rows[outcome[0].benchmark] += len(outcome)
+            made = list(_with_own_ids(spec, outcome, row, seen))
+            items += made
+            numbers += [number - 1] * len(made)
+            questions |= {item.id: cell_text(first(row, spec.columns.question), item.kind) for item in made}
     _check_usable(items, rejections, source)
     del n_rows[""]
-    return Benchmark(spec, tuple(items), tuple(rejections), dict(sorted(n_rows.items())))
-
-
-class _Pictures:
-    """Reads each picture once, however many questions it has."""
-
-    def __init__(self, root: Path, store: ImageStore) -> None:
-        self._root = root.resolve()
-        self._store = store
-        self._known: dict[str, ImageRef | BadRow] = {}
-
-    def get(self, cell: object) -> ImageRef:
-        if isinstance(cell, Mapping) and isinstance(cell.get("bytes"), bytes):
-            found = self._added(cell["bytes"])
-        else:
-            named = cell.get("path") if isinstance(cell, Mapping) else cell
-            name = "" if named is None else str(named).strip()
-            if name not in self._known:
-                self._known[name] = self._read(name)
-            found = self._known[name]
-        if isinstance(found, BadRow):
-            raise BadRow(found.reason, found.detail)
-        return found
-
-    def _read(self, name: str) -> ImageRef | BadRow:
-        if not name:
-            return BadRow("missing_image", "the image cell is empty")
-        path = (self._root / name).resolve()
-        if not path.is_relative_to(self._root):
-            return BadRow("missing_image", f"{name!r} lies outside image_root")
-        try:
-            data = path.read_bytes()
-        except (OSError, ValueError) as error:
-            return BadRow(
-                "missing_image", f"{name!r} cannot be read below image_root ({type(error).__name__})"
-            )
-        return self._added(data)
-
-    def _added(self, data: bytes) -> ImageRef | BadRow:
-        try:
-            return self._store.add(data)
-        except BadImage as error:
-            return BadRow(error.reason, error.detail)
-
-
-def _item_or_fault(spec: BenchmarkSpec, row: Mapping[str, object], pictures: _Pictures) -> Item | BadRow:
-    benchmark = ""
-    try:
-        cells: Cells = read_cells(spec, row)
-        benchmark = cells.benchmark
-        cells.check()
-        image = pictures.get(row[spec.columns.image])
-    except BadRow as fault:
-        return BadRow(fault.reason, fault.detail, benchmark)
-    question = render_prompt(spec, cells.question, cells.choices if cells.kind == "choice" else ())
-    return Item(
-        id=content_id("item", benchmark, question, image.sha256, *cells.gold),
-        benchmark=benchmark,
-        question=question,
-        image=image,
-        kind=cells.kind,
-        gold=cells.gold,
-        choices=cells.choices,
-        cluster=cells.cluster or image.sha256,
-        stratum=cells.stratum,
+    return Benchmark(
+        spec,
+        tuple(items),
+        tuple(rejections),
+        dict(sorted(n_rows.items())),
+        len(rows) - len(wanted),
+        digest(files),
+        _given(spec, folder, items, questions) if store is not None else {},
+        tuple(numbers),
     )
 
 
-def _with_own_id(spec: BenchmarkSpec, item: Item, row: Mapping[str, object], seen: Counter[str]) -> Item:
+def _given(
+    spec: BenchmarkSpec, folder: Path, items: Sequence[Item], questions: Mapping[str, str]
+) -> Mapping[str, Given]:
+    files = () if spec.train is None else matching(folder, spec.train)
+    if not files:
+        return {}
+    rows = [row for row in read_rows(files) if _is_part(spec, row)]
+    return given_away(spec, rows, items, questions, _image_root(spec, folder))
+
+
+def _image_root(spec: BenchmarkSpec, folder: Path) -> Path:
+    return next((folder / name for name in spec.image_root if (folder / name).is_dir()), folder)
+
+
+def _is_part(spec: BenchmarkSpec, row: Row) -> bool:
+    for column, wanted in spec.where.items():
+        said = cell_text(row.get(column), "open")
+        if column in row and said not in ((wanted,) if isinstance(wanted, str) else wanted):
+            return False
+    return part_of(spec, row) is not None
+
+
+def _labels(spec: BenchmarkSpec, rows: Sequence[Row]) -> tuple[str, ...]:
+    said = {text for row in rows for text in cell_texts(first(row, spec.columns.answer), "multi_label")}
+    return tuple(sorted(said))
+
+
+class _Joined:
+    """Rows with the columns of further files."""
+
+    def __init__(self, spec: BenchmarkSpec, folder: Path) -> None:
+        self._tables: list[tuple[str, dict[str, Row]]] = []
+        for also in spec.also:
+            files = matching(folder, also.file)
+            if files:
+                by_key: dict[str, Row] = {
+                    cell_text(row.get(also.on), "open"): {
+                        f"{also.prefix}{name}": cell for name, cell in row.items()
+                    }
+                    for row in read_rows(files)
+                }
+                self._tables.append((also.on, by_key))
+
+    def to(self, row: Row) -> Row:
+        merged: dict[str, object] = {}
+        for key, by_key in self._tables:
+            merged |= by_key.get(cell_text(row.get(key), "open"), {})
+        return {**merged, **row} if merged else row
+
+
+class _Maker:
+    """Turns rows into questions."""
+
+    def __init__(
+        self, spec: BenchmarkSpec, folder: Path, store: ImageStore | None, rows: Sequence[tuple[int, Row]]
+    ) -> None:
+        self._spec = spec
+        self._pictures = None if store is None else RowPictures(_image_root(spec, folder), store)
+        self._shots = _read_shots(spec, folder)
+        self._rotates = spec.circular and not _has_rotations(spec, rows)
+
+    def items_or_fault(self, row: Row) -> list[Item] | BadRow:
+        benchmark = ""
+        try:
+            cells: Cells = read_cells(self._spec, row)
+            benchmark = cells.benchmark
+            cells.check()
+            image = self._image(row)
+        except BadRow as fault:
+            return BadRow(fault.reason, fault.detail, benchmark)
+        turns = range(len(cells.choices)) if self._rotates else range(1)
+        made = [self._item(cells.rotated(turn), row, image) for turn in turns]
+        if not self._rotates:
+            return made
+        return [replace(item, group=made[0].id) for item in made]
+
+    def _item(self, cells: Cells, row: Row, image: ImageRef | None) -> Item:
+        spec = self._spec
+        by = "" if spec.shots is None or spec.shots.by is None else cell_text(row.get(spec.shots.by), "open")
+        question = self._asked(cells, by)
+        picture = "" if image is None else image.sha256
+        named = picture or picture_name(first(row, spec.columns.image))
+        item_id = content_id("item", cells.benchmark, question, picture, *cells.gold)
+        return Item(
+            id=item_id,
+            benchmark=cells.benchmark,
+            question=question,
+            image=image,
+            kind=cells.kind,
+            gold=cells.gold,
+            choices=cells.choices,
+            cluster=cells.cluster or named or cells.group or item_id,
+            stratum=cells.stratum,
+            group=cells.group,
+            subsets=cells.subsets,
+            context=cells.context,
+        )
+
+    def _asked(self, cells: Cells, by: str) -> str:
+        spec = self._spec
+        if spec.shots is None:
+            return cells.asked(spec)
+        examples = list(self._shots.get(by, ()))[: spec.shots.n]
+        while True:
+            prompt = cells.asked(spec, shots=render_shots(spec, examples), by=by.replace("_", " "))
+            if not examples or len(prompt) <= spec.shots.most_characters:
+                return prompt
+            examples.pop()
+
+    def _image(self, row: Row) -> ImageRef | None:
+        names = self._spec.columns.image
+        if names is None or self._pictures is None:
+            return None
+        cell = first(row, names)
+        if self._spec.image_optional and is_empty(cell):
+            return None
+        return self._pictures.get(cell)
+
+
+def _has_rotations(spec: BenchmarkSpec, rows: Sequence[tuple[int, Row]]) -> bool:
+    """Return whether the file itself has rotations of its questions: numbers from the modulo on."""
+    if spec.group is None or spec.group.modulo is None:
+        return False
+    said = [cell_text(first(row, spec.group.column), "open") for _, row in rows]
+    return any(each.isdigit() and int(each) >= spec.group.modulo for each in said)
+
+
+def _read_shots(spec: BenchmarkSpec, folder: Path) -> Mapping[str, list[tuple[str, tuple[str, ...], str]]]:
+    if spec.shots is None:
+        return {}
+    files = matching(folder, spec.shots.file)
+    if not files:
+        raise BenchmarkError(
+            f"the worked examples of {spec.name} are not here: put {' or '.join(spec.shots.file)} into "
+            f"{folder}"
+        )
+    found: dict[str, list[tuple[str, tuple[str, ...], str]]] = {}
+    for row in read_rows(files):
+        cells = read_cells(spec, row)
+        cells.check()
+        letter = LETTERS[cells.choices.index(cells.gold[0])] if cells.choices else cells.gold[0]
+        by = "" if spec.shots.by is None else cell_text(row.get(spec.shots.by), "open")
+        found.setdefault(by, []).append((cells.question, cells.choices, letter))
+    return found
+
+
+def _with_own_ids(spec: BenchmarkSpec, items: Sequence[Item], row: Row, seen: Counter[str]) -> Iterator[Item]:
     own = _own_id(spec, row)
-    return replace(item, id=_unique(own or item.id, seen, spec.name, is_own=own is not None))
+    if len(items) == 1:
+        yield replace(
+            items[0], id=_unique(own or items[0].id, seen, items[0].benchmark, is_own=own is not None)
+        )
+        return
+    group = _unique(own or items[0].id, seen, items[0].benchmark, is_own=own is not None)
+    for turn, item in enumerate(items):
+        yield replace(item, id=f"{group}@{turn}", group=group)
 
 
-def _rejection_id(spec: BenchmarkSpec, row: Mapping[str, object], seen: Counter[str]) -> str:
+def _rejection_id(spec: BenchmarkSpec, row: Row, seen: Counter[str]) -> str:
     own = _own_id(spec, row)
     return _unique(own or _row_id(spec, row), seen, spec.name, is_own=own is not None)
 
 
-def _own_id(spec: BenchmarkSpec, row: Mapping[str, object]) -> str | None:
-    cell = None if spec.columns.id is None else row.get(spec.columns.id)
-    return None if cell is None or not str(cell).strip() else str(cell).strip()
+def _own_id(spec: BenchmarkSpec, row: Row) -> str | None:
+    cell = first(row, spec.columns.id)
+    return None if cell is None or not str(cell).strip() else cell_text(cell, "open")
 
 
 def _unique(wanted: str, seen: Counter[str], benchmark: str, *, is_own: bool) -> str:
     """Return the id; the k-th of several identical rows gets `-k`, which no other row's id depends on."""
-    seen[wanted] += 1
-    if seen[wanted] == 1:
+    key = f"{benchmark}/{wanted}"
+    seen[key] += 1
+    if seen[key] == 1:
         return wanted
     if is_own:
         raise BenchmarkError(
             f"benchmark {benchmark}: the id {wanted!r} stands in several rows; make the ids unique, "
             "or leave `columns.id` out to have ids made from the content"
         )
-    return f"{wanted}-{seen[wanted]}"
+    return f"{wanted}-{seen[key]}"
 
 
-def _row_id(spec: BenchmarkSpec, row: Mapping[str, object]) -> str:
-    picture = row.get(spec.columns.image)
+def _row_id(spec: BenchmarkSpec, row: Row) -> str:
+    picture = first(row, spec.columns.image)
     bare = {name: repr(value) for name, value in row.items() if value is not picture}
-    named = str(picture.get("path")) if isinstance(picture, Mapping) else str(picture)
-    return content_id("row", spec.name, named, json.dumps(bare, sort_keys=True))
+    return content_id("row", spec.name, picture_name(picture), json.dumps(bare, sort_keys=True))
 
 
-def _check_columns(spec: BenchmarkSpec, rows: Sequence[Mapping[str, object]], source: Path) -> None:
+def _check_columns(spec: BenchmarkSpec, rows: Sequence[Row], source: Path, *, with_pictures: bool) -> None:
     if not rows:
         raise BenchmarkError(f"{source} holds no rows; check `file` in the benchmark's YAML")
     present = {name for row in rows for name in row}
-    wanted = [name for name in spec.columns.model_dump().values() if name is not None]
+    columns = spec.columns
+    needed: list[tuple[str, ...] | None] = [columns.id, columns.choices, columns.cluster, columns.stratum]
+    is_ready = columns.prompt is not None and any(name in present for name in columns.prompt)
+    if not is_ready and not spec.question:
+        needed.append(columns.question)
+    if with_pictures and not spec.image_optional:
+        needed.append(columns.image)
+    if not all(kind == "compared" for kind in spec.kinds) or not spec.kinds:
+        needed.append(columns.answer)
     if spec.kind_column is not None:
-        wanted.append(spec.kind_column.column)
-    missing = [name for name in dict.fromkeys(wanted) if name not in present]
+        needed.append((spec.kind_column.column,))
+    if spec.rows_by is not None:
+        needed.append((spec.rows_by.column,))
+    optional = {columns.id, columns.choices} if spec.hub is not None else set()
+    missing = [
+        " or ".join(names)
+        for names in dict.fromkeys(needed)
+        if names is not None and names not in optional and not any(name in present for name in names)
+    ]
     if missing:
         raise BenchmarkError(
             f"{source} has no column {', '.join(map(repr, missing))}; it has {', '.join(sorted(present))}; "
@@ -222,45 +361,8 @@ def _check_usable(items: Sequence[Item], rejections: Sequence[Rejection], source
     reasons = ", ".join(
         f"{reason} {count}" for reason, count in Counter(each.reason for each in rejections).most_common()
     )
+    first_one = f"; the first: {rejections[0].detail}" if rejections else ""
     raise BenchmarkError(
-        f"none of the {len(rejections)} rows of {source} can be used ({reasons}; "
-        f"the first: {rejections[0].detail}); "
+        f"none of the {len(rejections)} rows of {source} can be used ({reasons}{first_one}); "
         "check `image_root` and `columns` in the benchmark's YAML"
     )
-
-
-def _rows(source: Path) -> Iterator[Mapping[str, object]]:
-    suffix = source.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            yield from pyarrow.parquet.read_table(source).to_pylist()
-            return
-        text = source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pyarrow.ArrowInvalid) as error:
-        raise BenchmarkError(
-            f"cannot read {source}: {error}; check `file` in the benchmark's YAML"
-        ) from error
-    if suffix == ".csv":
-        yield from _csv_rows(text)
-        return
-    numbered = enumerate(text.splitlines(), start=1) if suffix == ".jsonl" else [(1, text)]
-    for line, part in numbered:
-        if part.strip():
-            yield from _json_rows(part, f"{source} line {line}", is_list=suffix == ".json")
-
-
-def _csv_rows(text: str) -> Iterator[Mapping[str, object]]:
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    yield from csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="")
-
-
-def _json_rows(text: str, where: str, *, is_list: bool) -> Iterator[Mapping[str, object]]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BenchmarkError(f"{where} is not JSON ({error}); correct it") from error
-    rows = value if is_list else [value]
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BenchmarkError(f"{where}: expected a list of objects, one per question")
-    yield from rows

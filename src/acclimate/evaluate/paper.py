@@ -17,20 +17,23 @@ _N_DOTS = 32
 _SMALL = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {"none": "0", "zero": "0"} | {name: str(value) for value, name in enumerate(_SMALL, start=1)}
 _ARTICLES = frozenset({"a", "an", "the"})
-_NEGATED = (
-    *("ai", "are", "ca", "could", "did", "does", "do", "had", "has", "have"),
-    *("is", "might", "must", "need", "should", "was", "were", "wo", "would"),
-)
-_CONTRACTIONS = {f"{stem}nt": f"{stem}n't" for stem in _NEGATED} | {
-    f"{who}{short}": f"{who}'{short}"
-    for who, shorts in {
-        "they": ("ll", "ve", "re"),
-        "you": ("ll", "ve", "re"),
-        "that": ("s",),
-        "who": ("s",),
-    }.items()
-    for short in shorts
-}
+_CONTRACTED = """
+ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd
+he'd've he's how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've
+needn't
+not've o'clock oughtn't shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's
+someone'd someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've
+there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're
+what's what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't
+would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've
+"""
+_CONTRACTIONS = {
+    full[:at] + full[at + 1 :]: full
+    for full in _CONTRACTED.split()
+    for at, character in enumerate(full)
+    if character == "'"
+} | {"somebody'd": "somebodyd"}
+"""Each spelling that lacks one apostrophe, and what it is read as; the last is the published list's slip."""
 
 
 def paper_normalised(text: str) -> str:
@@ -39,8 +42,8 @@ def paper_normalised(text: str) -> str:
     Source:
         LLaVA-Med's evaluation as the paper's repository carries it. Quirks kept: a punctuation mark is
         deleted where it touches a space *or the text has a comma between digits anywhere*, and becomes a
-        space elsewhere; only the first 32 dots are deleted. Where we differ: the official list expands 120
-        contractions written without an apostrophe; ours has the commonest 27.
+        space elsewhere; only the first 32 dots are deleted; contractions are expanded where an apostrophe is
+        missing, but not those with a capital I, since the text is in lower case by then.
     """
     lowered = text.lower()
     has_number = _DIGIT_COMMA_DIGIT.search(lowered) is not None
@@ -85,13 +88,17 @@ def paper_choice(choices: Sequence[str], text: str, item_id: str) -> tuple[int, 
     Source:
         MMMU's reader as the paper's repository carries it. Quirks kept: "A" as an English article counts
         as choice A; contents are searched as substrings and only in replies longer than five characters;
-        of several readings the one said last wins; of none one is drawn at random. Where we differ: the
+        of several readings the one said last wins; of none one is drawn at random. More choices than letters
+        (Food101) are numbered from 0, so that a bare "5" selects the sixth. Where we differ: the
         draw is seeded by our item id, since the official synthetic ids do not exist here.
     """
     for mark in ",.!?;:'":
         text = text.strip(mark)
     padded = f" {text} "
-    letters = string.ascii_uppercase[: len(choices)]
+    n_letters = len(string.ascii_uppercase)
+    letters = (
+        list(string.ascii_uppercase[: len(choices)]) if len(choices) <= n_letters else _digits(len(choices))
+    )
     forms = [f"({letter})" for letter in letters]
     places = {index: padded.rfind(form) for index, form in enumerate(forms) if form in padded}
     if not places:
@@ -107,6 +114,10 @@ def paper_choice(choices: Sequence[str], text: str, item_id: str) -> tuple[int, 
     if not places:
         return random.Random(f"paper_choice/{item_id}").randrange(len(choices)), True
     return max(places, key=lambda index: places[index]), False
+
+
+def _digits(count: int) -> list[str]:
+    return [str(index) for index in range(count)]
 
 
 def paper_labels(labels: Sequence[str], text: str) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,12 +11,14 @@ from acclimate.engines.ask import ask
 from acclimate.engines.protocol import Engine, Message, Request, Sampling
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.benchmark import MAX_TOKENS_BY_KIND
+from acclimate.evaluate.catalogue import DATA_FOLDER
 from acclimate.evaluate.conditions import Condition, ItemKey, shown_images
+from acclimate.evaluate.judge import JudgeConfig
 from acclimate.evaluate.scorers import primary_scorer, scorers_for
 from acclimate.files import ImageStore
-from acclimate.records import ImageRef, Item, Prediction, Score
+from acclimate.records import ImageRef, Item, Mark, Prediction, Score
 
-VERSION = 1
+VERSION = 2
 """Rises when the same config and inputs come to give other predictions or scores."""
 
 
@@ -25,7 +28,9 @@ class EvaluateConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     benchmarks: tuple[str, ...] = ()
-    """YAML files; none means that held-out captions and tasks are scored."""
+    """YAML files, or names of published benchmarks; none: held-out captions and tasks are scored."""
+    data: str = DATA_FOLDER
+    """Folder of the published benchmarks' files, beside the recipe: they lie in `DATA/NAME` or in it."""
     conditions: tuple[Condition, ...] = ("original", "mismatch", "blank")
     """What stands beside the question: its own picture, another question's, a grey one."""
     seed: int = 0
@@ -38,6 +43,10 @@ class EvaluateConfig(BaseModel):
     """Asked of held-out pictures where there is no benchmark."""
     caption_max_tokens: int = Field(default=96, ge=1)
     """Longest caption asked for, in tokens."""
+    judge: str | Mapping[str, Any] | None = None
+    """The model that marks answers of the benchmarks that need a judge (LLaVA-Bench, MM-Vet)."""
+    judging: JudgeConfig = JudgeConfig()
+    """How it is asked."""
     after_first_stage: bool = False
     """Whether the checkpoint of the first of two training stages is scored too: what it gained, and what the
     second stage forgot."""
@@ -53,7 +62,10 @@ def predict(
     log: ReplyLog | None,
     max_tokens_by_benchmark: Mapping[str, int] | None = None,
 ) -> Iterator[Prediction]:
-    """Yield one prediction per condition and item, conditions outermost, items in the given order.
+    """Yield one prediction per condition and item, in the order asked: all questions on one picture together.
+
+    So a picture is encoded once, however many questions and conditions show it, and however many pictures
+    there are; `in_order` sorts what comes out.
 
     Args:
         items: of any number of benchmarks; (benchmark, id) is unique.
@@ -78,12 +90,10 @@ def predict(
     asked: dict[str, tuple[Item, str, ImageRef | None]] = {}
 
     def requests() -> Iterator[Request]:
-        for condition, images in shown.items():
-            for item in items:
-                image = images[item.benchmark, item.id]
-                request = _request(item, condition, image, lengths)
-                asked[request.id] = (item, condition, image)
-                yield request
+        for condition, item, image in _by_picture(items, shown):
+            request = _request(item, condition, image, lengths)
+            asked[request.id] = (item, condition, image)
+            yield request
 
     for request, reply in ask(engine, requests(), log):
         item, condition, image = asked.pop(request.id)
@@ -98,6 +108,30 @@ def predict(
         )
 
 
+def _by_picture(
+    items: Sequence[Item], shown: Mapping[Condition, Mapping[ItemKey, ImageRef | None]]
+) -> list[tuple[Condition, Item, ImageRef | None]]:
+    """Return every question under every condition, those that show one picture together, else in order."""
+    asked = [
+        (condition, item, images[item.benchmark, item.id])
+        for condition, images in shown.items()
+        for item in items
+    ]
+    places: dict[str, int] = {}
+    for _, _, image in asked:
+        places.setdefault("" if image is None else image.sha256, len(places))
+    return sorted(asked, key=lambda each: places["" if each[2] is None else each[2].sha256])
+
+
+def in_order(
+    predictions: Iterable[Prediction], items: Sequence[Item], conditions: Sequence[str]
+) -> list[Prediction]:
+    """Return predictions with conditions outermost, items in the given order."""
+    places = {(item.benchmark, item.id): at for at, item in enumerate(items)}
+    turns = {condition: at for at, condition in enumerate(dict.fromkeys(conditions))}
+    return sorted(predictions, key=lambda each: (turns[each.condition], places[each.benchmark, each.item_id]))
+
+
 def _request(item: Item, condition: str, image: ImageRef | None, lengths: Mapping[str, int]) -> Request:
     max_tokens = lengths.get(item.benchmark, MAX_TOKENS_BY_KIND[item.kind])
     message = Message("user", item.question, () if image is None else (image,))
@@ -108,8 +142,15 @@ def _request(item: Item, condition: str, image: ImageRef | None, lengths: Mappin
     )
 
 
-def score(items: Sequence[Item], predictions: Iterable[Prediction]) -> Iterator[Score]:
-    """Yield every scorer's mark of every prediction, in the order of the predictions.
+def score(
+    items: Sequence[Item],
+    predictions: Iterable[Prediction],
+    scorers_by_benchmark: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Score]:
+    """Yield every scorer's mark of every prediction, by model, condition and benchmark in order of coming.
+
+    Args:
+        scorers_by_benchmark: which scorers, where other than the usual ones of a benchmark's kind.
 
     Raises:
         BenchmarkError: a prediction has no item, stands twice, or a model and condition answered
@@ -117,6 +158,7 @@ def score(items: Sequence[Item], predictions: Iterable[Prediction]) -> Iterator[
     """
     item_by_key = _item_by_key(items)
     answered: dict[tuple[str, str], set[ItemKey]] = defaultdict(set)
+    tables: dict[tuple[str, str, str], list[tuple[Item, Prediction]]] = defaultdict(list)
     for prediction in predictions:
         key = (prediction.benchmark, prediction.item_id)
         where = f"{prediction.benchmark}/{prediction.item_id} ({prediction.model}, {prediction.condition})"
@@ -127,7 +169,8 @@ def score(items: Sequence[Item], predictions: Iterable[Prediction]) -> Iterator[
         if key in answered[prediction.model, prediction.condition]:
             raise BenchmarkError(f"the prediction {where} stands twice; build the predictions again")
         answered[prediction.model, prediction.condition].add(key)
-        yield from _scores(item_by_key[key], prediction)
+        table = tables[prediction.model, prediction.condition, prediction.benchmark]
+        table.append((item_by_key[key], prediction))
     for (model, condition), keys in answered.items():
         if keys != item_by_key.keys():
             missing = sorted(item_by_key.keys() - keys)
@@ -135,26 +178,44 @@ def score(items: Sequence[Item], predictions: Iterable[Prediction]) -> Iterator[
                 f"{model} under {condition} answered {len(keys)} of {len(item_by_key)} items; "
                 f"the first missing one is {'/'.join(missing[0])}; build the predictions again"
             )
+    for table in tables.values():
+        yield from score_table(table, (scorers_by_benchmark or {}).get(table[0][0].benchmark, ()))
 
 
-def _scores(item: Item, prediction: Prediction) -> Iterator[Score]:
-    for scorer in scorers_for(item.kind, item.stratum):
-        mark = scorer.mark(item, prediction.text)
-        if mark.value is not None:
-            yield Score(
-                item_id=item.id,
-                benchmark=item.benchmark,
-                model=prediction.model,
-                condition=prediction.condition,
-                scorer=scorer.name,
-                value=mark.value,
-                parsed=mark.parsed,
-                reason=mark.reason,
-                cluster=item.cluster,
-            )
+def score_table(table: Sequence[tuple[Item, Prediction]], scorers: Sequence[str] = ()) -> Iterator[Score]:
+    """Yield every scorer's marks of one benchmark's answers by one model under one condition.
+
+    Args:
+        scorers: their names; none means the usual ones of the items' kind.
+    """
+    items = [item for item, _ in table]
+    texts = [prediction.text for _, prediction in table]
+    for scorer in scorers_for(items[0].kind, scorers):
+        for (item, prediction), mark in zip(table, scorer.marks(items, texts), strict=True):
+            if mark.value is not None:
+                yield score_of(item, prediction, scorer.name, mark)
 
 
-def primary_by_benchmark(items: Iterable[Item]) -> Mapping[str, str]:
+def score_of(item: Item, prediction: Prediction, scorer: str, mark: Mark) -> Score:
+    """Return a mark as the score of a prediction."""
+    return Score(
+        item_id=item.id,
+        benchmark=item.benchmark,
+        model=prediction.model,
+        condition=prediction.condition,
+        scorer=scorer,
+        value=mark.value or 0.0,
+        parsed=mark.parsed,
+        reason=mark.reason,
+        cluster=item.cluster,
+        parts=mark.parts,
+        subsets=item.subsets,
+    )
+
+
+def primary_by_benchmark(
+    items: Iterable[Item], scorers_by_benchmark: Mapping[str, Sequence[str]] | None = None
+) -> Mapping[str, str]:
     """Return the name of each benchmark's primary scorer.
 
     Raises:
@@ -162,7 +223,7 @@ def primary_by_benchmark(items: Iterable[Item]) -> Mapping[str, str]:
     """
     primary: dict[str, str] = {}
     for item in items:
-        name = primary_scorer(item.kind, item.stratum)
+        name = primary_scorer(item.kind, (scorers_by_benchmark or {}).get(item.benchmark, ()))
         if primary.setdefault(item.benchmark, name) != name:
             raise BenchmarkError(
                 f"benchmark {item.benchmark} mixes kinds of questions; give each kind its own name"

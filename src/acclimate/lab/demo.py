@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -140,20 +140,7 @@ def _control(
     items = list(read_records(homes["items"] / "items.parquet", Item))
     scores = [
         *read_records(homes["evaluate-adapted"] / "scores.parquet", Score),
-        *(
-            Score(
-                s.item_id,
-                s.benchmark,
-                "control",
-                s.condition,
-                s.scorer,
-                s.value,
-                s.parsed,
-                s.reason,
-                s.cluster,
-            )
-            for s in read_records(other / "scores.parquet", Score)
-        ),
+        *(replace(s, model="control") for s in read_records(other / "scores.parquet", Score)),
     ]
     from acclimate.evaluate.stage import primary_by_benchmark
 

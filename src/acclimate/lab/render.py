@@ -205,8 +205,8 @@ def _write_benchmark(out: Path, name: str, kind: str, rows: list[dict[str, objec
         "image_root": "images",
         "columns": columns,
         "kind": kind,
-        "chance": CHANCE[kind],
-        "max_tokens": MAX_TOKENS[kind],
+        "chance": CHANCE.get(kind),
+        "max_tokens": MAX_TOKENS.get(kind),
         "licence": "Apache-2.0",
         "citation": "acclimate lab world, rendered with an oracle",
     }
@@ -246,11 +246,10 @@ def write_caption_benchmark(out: Path, domain: Domain, n: int, seed: int) -> Pat
             "image": images.add(scene, f"{domain.key}-test-{seed}-{index:04d}"),
             "question": CAPTION_QUESTION,
             "answer": text,
-            "stratum": "caption",
         }
         rows.append(row)
     name = f"{domain.key}_captions"
-    _write_benchmark(out, name, "open", rows, max_tokens=CAPTION_TOKENS)
+    _write_benchmark(out, name, "caption", rows, max_tokens=CAPTION_TOKENS)
     return out / f"{name}.yaml"
 
 

@@ -29,8 +29,10 @@ def span(measured: Measurement, *, signed: bool = False) -> str:
 def headline(measurements: Iterable[Measurement]) -> tuple[str, ...]:
     """Return the report's first sentences: the gain, the gain's spread, visual reliance."""
     by_key = {each.key: each for each in measurements}
-    names = [key.partition("/")[0] for key in by_key if key.endswith("/original") and key.count("/") == 2]
-    benchmarks = [name for name in dict.fromkeys(names) if name != "macro"]
+    # A part of a benchmark (`NAME[part]`) and a published total have no share of unread replies.
+    every = dict.fromkeys(key.partition("/")[0] for key in by_key if key.count("/") == 2)
+    read = {key.partition("/")[0] for key in by_key if key.endswith("/unparsed")}
+    benchmarks = [name for name in every if name != "macro" and (name in read or not read)]
     said = [_gain(by_key, len(benchmarks)), _single_gains(by_key, benchmarks), _reliance(by_key)]
     return tuple(sentence for sentence in said if sentence)
 

@@ -35,6 +35,8 @@ class BenchmarkFacts:
     citation: str = ""
     note: str = ""
     """For instance `not checked by people`."""
+    sha256: str = ""
+    """Of its files of questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +103,7 @@ class ReportInputs:
     """How to use the checkpoint; None shows the transformers snippets."""
     audits: tuple[Audit, ...] = ()
     notes: tuple[str, ...] = ()
+    sums: Mapping[str, tuple[tuple[str, str, float], ...]] = field(default_factory=dict)
+    """Published totals by name: their terms, as `measure.Sum` takes them."""
     limit: int | None = None
     """Set when the run used only so many records: the report then says that it is a test."""

@@ -89,7 +89,10 @@ def _context(inputs: ReportInputs, measurements: Sequence[Measurement]) -> dict[
         "has_gain": has_gain,
         "models": [model for model in MODELS if f"{MACRO}/{model}/original" in by_key],
         "comparison": _comparison(inputs, by_key),
+        "totals": _totals(inputs, by_key),
         "forms": _forms(inputs, by_key),
+        "parts": _parts(by_key),
+        "guesses": _guesses(inputs, by_key),
         "reliance": _reliance(inputs, by_key),
         "unparsed": _unparsed(inputs, by_key),
         "facts": inputs.benchmarks,
@@ -126,7 +129,16 @@ def _cell(by_key: Mapping[str, Measurement], key: str, *, signed: bool = False) 
         "method": found.method,
         "flag": "" if found.method == "cluster_bootstrap" else "*",
         "standing": standing(found) if signed else "",
+        "p": _p_text(found),
     }
+
+
+def _p_text(found: Measurement) -> str:
+    """Return a difference's p: adjusted over the table where it is one of a family."""
+    p = found.p if found.p_holm is None else found.p_holm
+    if p is None:
+        return ""
+    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0")
 
 
 def _comparison(inputs: ReportInputs, by_key: Mapping[str, Measurement]) -> list[Row]:
@@ -168,6 +180,45 @@ def _forms(inputs: ReportInputs, by_key: Mapping[str, Measurement]) -> list[Row]
                         "is_primary": scorer == each.scorer,
                         "cells": cells,
                         "gain": gain,
+                    }
+                )
+    return rows
+
+
+def _totals(inputs: ReportInputs, by_key: Mapping[str, Measurement]) -> list[Row]:
+    """Return the published totals of several benchmarks."""
+    return [row for name in inputs.sums if (row := _of_models(by_key, name)) is not None]
+
+
+def _parts(by_key: Mapping[str, Measurement]) -> list[Row]:
+    """Return the named parts of benchmarks, by their primary scorer."""
+    names = dict.fromkeys(key.partition("/")[0] for key in by_key if "[" in key)
+    return [row for name in names if (row := _of_models(by_key, name)) is not None]
+
+
+def _of_models(by_key: Mapping[str, Measurement], name: str) -> Row | None:
+    cells = {model: _cell(by_key, f"{name}/{model}/original") for model in MODELS}
+    shown = next((cell for cell in cells.values() if cell), None)
+    if shown is None:
+        return None
+    gain = _cell(by_key, f"{name}/adapted-base/original", signed=True)
+    return {"name": name, "cells": cells, "gain": gain, "n": shown["n"], "n_clusters": shown["n_clusters"]}
+
+
+def _guesses(inputs: ReportInputs, by_key: Mapping[str, Measurement]) -> list[Row]:
+    """Return how many answers the paper scorers drew at random, and the points they gave."""
+    rows: list[Row] = []
+    for each in inputs.benchmarks:
+        for model in MODELS:
+            share = by_key.get(f"{each.name}/{model}/guessed")
+            gained = by_key.get(f"{each.name}/{model}/guessed_points")
+            if share is not None and gained is not None:
+                rows.append(
+                    {
+                        "name": each.name,
+                        "model": model,
+                        "share": points(share.value),
+                        "points": points(gained.value),
                     }
                 )
     return rows

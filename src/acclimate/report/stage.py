@@ -9,10 +9,10 @@ from acclimate.errors import DataError
 from acclimate.files import write_json, write_text
 from acclimate.records import Measurement
 from acclimate.report.inputs import ReportInputs
-from acclimate.report.measure import Summary, measure, summary
+from acclimate.report.measure import Sum, Summary, measure, summary
 from acclimate.report.statistics import N_DRAWS
 
-VERSION = 1
+VERSION = 2
 """Rises when the same config and inputs come to give other measurements."""
 
 _FIGURES = ("gain", "reliance", "loss")
@@ -44,6 +44,7 @@ def report_measurements(inputs: ReportInputs, config: ReportConfig) -> list[Meas
         n_rows_by_benchmark={each.name: each.n_rows for each in inputs.benchmarks},
         seed=config.seed,
         n_draws=config.n_draws,
+        sums=[Sum(name, terms) for name, terms in inputs.sums.items()],
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from acclimate.curate.intervals import LEVEL, Span
 from acclimate.records import Measurement, Score
-from acclimate.report.measure import MACRO, ORIGINAL, measure
+from acclimate.report.columns import ORIGINAL, table_of
+from acclimate.report.measure import MACRO, measure
 from acclimate.report.statistics import N_DRAWS, Array, resample
 from acclimate.studies.combined import Combined
 
@@ -103,14 +104,11 @@ def _gains(
     n = 0
     names = sorted(marks.primary)
     for name in names:
-        columns: dict[str, dict[str, float]] = {model: {} for model in (*models, base)}
-        clusters: dict[str, str] = {}
-        for each in marks.scores:
-            is_asked = each.benchmark == name and each.scorer == marks.primary[name]
-            if is_asked and each.model in columns:
-                columns[each.model][each.item_id] = each.value
-                clusters[each.item_id] = each.cluster
-        found = resample(columns, clusters, key=name, seed=seed, n_draws=n_draws)
+        asked = (*models, base)
+        own = [each for each in marks.scores if each.benchmark == name and each.model in asked]
+        table = table_of(own, marks.primary[name])
+        columns = {model: table.columns[f"{model}/{ORIGINAL}"] for model in asked}
+        found = resample(columns, table.clusters, key=name, seed=seed, n_draws=n_draws)
         n += found[base].n
         for at, model in enumerate(models):
             gain = found[model] - found[base]

@@ -242,11 +242,17 @@ def gather(setting: Setting, progress: Progress | None = None) -> Seed:
     marks = {
         subject: Marks(
             tuple(scores[subject]),
-            primary_by_benchmark(read_records(artifacts.home_of(step, root) / "items.parquet", Item)),
+            _primary(artifacts.home_of(step, root)),
         )
         for subject, step in asked.items()
     }
     return Seed(marks, tokens, setting.shares_items)
+
+
+def _primary(asked: Path) -> Mapping[str, str]:
+    """Return the headline scorer of every benchmark that a step asks about."""
+    named: Any = read_json(asked / "benchmarks.json")
+    return primary_by_benchmark(read_records(asked / "items.parquet", Item), named.get("scorers"))
 
 
 def _check(recipe: Recipe) -> None:
