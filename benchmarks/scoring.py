@@ -5,10 +5,10 @@
 
 Both sides run this file, each in its own interpreter, in turns; a side's time is its best round. Texts are
 drawn from a vocabulary whose frequencies fall off as Zipf's law says. Captions are given as tokens joined by
-spaces, so that no tokeniser is timed; both sides split them inside the timed part and return scores per item and
-of the corpus. Both sides' values are compared. Peers: `rouge` 1.0.1 (ROUGE-L), `pycocoevalcap` (BLEU-1 to BLEU-4
-and what it calls CIDEr), scikit-learn's `f1_score`, called per row on binary vectors as the official scorer does;
-where it is marked from text, the peer's side reads the text by the same rule, written here in plain Python.
+spaces, so that no tokeniser is timed; both sides split them inside the timed part and return scores per item
+and of the corpus. Both sides' values are compared. Peers: `rouge` 1.0.1 (ROUGE-L), `pycocoevalcap` (BLEU-1 to
+BLEU-4 and what it calls CIDEr), scikit-learn's `f1_score`, called per row on binary vectors as the official
+scorer does; where it is marked from text, the peer's side reads the text by the same rule, in plain Python.
 """
 
 import argparse
@@ -42,8 +42,8 @@ PEERS = {
 }
 TITLES = {
     "rouge_l_paper": f"ROUGE-L, paper form, {N_RECIPES} pairs of recipes",
-    "bleu": "BLEU-1 to BLEU-4",
-    "cider_d": "CIDEr-D",
+    "bleu": f"BLEU-1 to BLEU-4, {{}} captions, {N_REFERENCES} references each",
+    "cider_d": f"CIDEr-D, {{}} captions, {N_REFERENCES} references each",
     "label_f1": f"multi-label F1, {N_ROWS} rows, {N_LABELS} labels",
     "label_f1_from_text": "the same from the replies' texts",
 }
@@ -243,12 +243,7 @@ def compare(peers: str, n_captions: int, n_rounds: int) -> list[dict[str, Any]]:
         values = zip(mine[0]["values"], other[0]["values"], strict=True)
         seconds, peer_seconds = ([turn["seconds"] for turn in each] for each in (mine, other))
         detail = {
-            "what": TITLES[name]
-            + (
-                f", {n_captions} captions, {N_REFERENCES} references each"
-                if name in ("bleu", "cider_d")
-                else ""
-            ),
+            "what": TITLES[name].format(n_captions),
             "seconds": [round(each, 4) for each in seconds],
             "peer_seconds": [round(each, 4) for each in peer_seconds],
             "values": len(mine[0]["values"]),

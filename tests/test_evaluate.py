@@ -390,7 +390,7 @@ def test_every_item_is_asked_once_under_every_condition_with_its_picture_first(
     shown = [each.image.sha256 for each in predictions if each.image is not None]
     turns = [name for at, name in enumerate(shown) if at == 0 or shown[at - 1] != name]
     assert len(turns) == len(set(turns)), "questions that show one picture are asked together"
-    assert [each.image for each in predictions[:6]] == [each.image for each in benchmark.items]
+    assert [each.image for each in sorted_out[:6]] == [each.image for each in benchmark.items]
     assert {request.sampling.max_tokens for request in asked} == {5}
     assert all(
         request.messages[0].images == (each.image,) for request, each in zip(asked, predictions, strict=True)

@@ -15,6 +15,7 @@ and run.
 """
 
 import hashlib
+import importlib
 import inspect
 import logging
 import shutil
@@ -38,12 +39,11 @@ from acclimate.records import ImageRef, Role
 try:
     from lmms_eval.api.instance import GenerationResult
     from lmms_eval.api.model import lmms as _Base  # noqa: N812 - its own name is a class's
-    from lmms_eval.models.registry_v2 import ModelManifest
 except ModuleNotFoundError as _error:
     if (_error.name or "").partition(".")[0] != "lmms_eval":
         raise
     _Base = object
-    GenerationResult = ModelManifest = None
+    GenerationResult = None
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "sha256:"
@@ -247,8 +247,14 @@ class AcclimateSimple(_Answering):
         the assistant's turn; the space that lmms-eval puts before it is dropped.
 
         Raises:
-            EngineError: the request is not one of `multiple_choice` on a task's own row.
+            EngineError: the request is not one of `multiple_choice` on a task's own row; or the response
+                cache is on, which lmms-eval 0.7.3 cannot use for log-likelihoods.
         """
+        if _cache_is_on():
+            raise EngineError(
+                "lmms-eval 0.7.3 breaks on log-likelihoods that come from its response cache. Leave "
+                "--use_cache out for tasks of multiple choice."
+            )
         groups: dict[tuple[Any, ...], list[tuple[int, str]]] = {}
         visuals: dict[tuple[Any, ...], Callable[[Any], Any]] = {}
         for place, instance in enumerate(requests):
@@ -278,7 +284,7 @@ class AcclimateSimple(_Answering):
             for (place, text), value in zip(members, scored[f"{number}"], strict=True):
                 results[place] = (-value, said[number].startswith(text))
         ordered = [results[place] for place in range(len(requests))]
-        # A bare pair of numbers becomes a text in lmms-eval 0.7.3 (`unwrap_generation_output`); this does not.
+        # lmms-eval 0.7.3 makes a text of a bare pair of numbers (`unwrap_generation_output`), not of this.
         return ordered if GenerationResult is None else [GenerationResult(text=pair) for pair in ordered]
 
     def _message(self, context: str, to_visual: Callable[[Any], Any], doc: Any) -> Message:  # noqa: ANN401
@@ -292,9 +298,14 @@ def manifests() -> Any:  # noqa: ANN401
     Raises:
         EngineError: lmms-eval is not installed, or older than its registry of manifests.
     """
-    if ModelManifest is None:
-        raise EngineError("lmms-eval is not installed here, or is older than 0.7; install lmms-eval 0.7.3.")
-    return ModelManifest(
+    try:
+        # Not at the top: importing lmms-eval's models calls this function.
+        registry = importlib.import_module("lmms_eval.models.registry_v2")
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            "lmms-eval is not installed here, or has no registry of models yet; install lmms-eval 0.7.3."
+        ) from error
+    return registry.ModelManifest(
         model_id="acclimate",
         chat_class_path=f"{__name__}.{AcclimateChat.__name__}",
         simple_class_path=f"{__name__}.{AcclimateSimple.__name__}",

@@ -57,7 +57,7 @@ def score_checkpoint(
     Args:
         model: the checkpoint's folder, or its name on the Hugging Face hub.
         benchmarks: YAML files, or names of published benchmarks.
-        out: receives artifacts, replies, pictures, `measurements.json` and `samples/`.
+        out: receives artifacts, replies, pictures and `measurements.json`.
         config: conditions, seed, `data`, `judge`, and `limit` for tests; its own list of benchmarks is not
             used.
         substitute: an engine in the model's place, for tests.
@@ -91,7 +91,6 @@ def score_checkpoint(
     items = list(read_records(asked / "items.parquet", Item))
     predictions = list(read_records(scored / "predictions.parquet", Prediction))
     digest = place.engines.identity(chosen.at(out))
-    write_samples(out / "samples", items, predictions, model_digest=digest)
     result = _result(
         loaded,
         items,
@@ -104,7 +103,7 @@ def score_checkpoint(
         "limit": config.limit,
         "truncated": _truncated(predictions),
         "predictions": str(scored / "predictions.parquet"),
-        "samples": str(out / "samples"),
+        "samples": str(scored / "samples"),
     }
     write_json(out / "measurements.json", result)
     return result
@@ -160,7 +159,7 @@ def score_predictions(
         write_records(out / "judgements.parquet", said, Judgement)
     write_records(out / "predictions.parquet", predictions, Prediction)
     write_records(out / "scores.parquet", scores, Score)
-    write_samples(out / "samples", items, predictions, model_digest="")
+    write_samples(out / "samples", items, predictions, model_digest="", scorers_by_benchmark=named)
     rejections = [rejection for each in loaded.values() for rejection in each.rejections]
     result = _result(list(loaded.values()), items, scores, rejections)
     result |= {

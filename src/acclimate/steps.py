@@ -27,6 +27,7 @@ from acclimate.evaluate.donors import donor_by_id
 from acclimate.evaluate.judged import Judgement, needs_judge, require_judge
 from acclimate.evaluate.judged import judge as judge_answers
 from acclimate.evaluate.load import Benchmark
+from acclimate.evaluate.samples import write_samples
 from acclimate.evaluate.scorers import primary_scorer
 from acclimate.evaluate.sums import published_sums
 from acclimate.files import (
@@ -557,6 +558,13 @@ def evaluation_step(
             marked, said = judge_answers(items, predictions, judging, config.judging, log=judge_log)
             scores += marked
             write_records(space.out / "judgements.parquet", said, Judgement)
+        write_samples(
+            space.out / "samples",
+            items,
+            predictions,
+            model_digest=engine.identity.digest,
+            scorers_by_benchmark=asked.get("scorers"),
+        )
         write_records(space.out / "predictions.parquet", predictions, Prediction)
         write_records(space.out / "scores.parquet", scores, Score)
         truncated = sum(each.finish_reason == "length" for each in predictions)

@@ -66,7 +66,10 @@ class Columns(_Part):
     """Which column of the file holds what. Several names are alternatives: layouts of one data set differ."""
 
     image: Names | None = None
-    """A file name below `image_root`, or base64; in Parquet also a struct with `bytes`. None: no pictures."""
+    """A file name below `image_root`, or base64, or the id of a row that has it as base64; in Parquet also a
+    struct with `bytes`. None: no pictures."""
+    image_folder: Names | None = None
+    """The folder below `image_root` that a bare file name stands in, where each question has one."""
     question: Names
     answer: Names | None = None
     """The gold answer; for choice its text or letter; for multi_label a list or a `|`-separated text; for
@@ -76,8 +79,9 @@ class Columns(_Part):
     id: Names | None = None
     choices: Names | None = None
     """A list of texts, a mapping from letter to text, or a `|`-separated text."""
-    choice_columns: tuple[str, ...] = ()
-    """One column per choice, in the order of the letters; empty cells are no choices."""
+    choice_columns: tuple[Names, ...] = ()
+    """One column per choice, in the order of the letters; empty cells are no choices. Where every choice
+    begins with its own letter ("A: a cat") the letters are taken off."""
     kind: str | None = None
     """Short for `kind: {column: ...}` where the column already holds our names of kinds."""
     cluster: Names | None = None
@@ -86,7 +90,9 @@ class Columns(_Part):
     hint: Names | None = None
     """Goes where the prompt says `{hint}`."""
     context: Names | None = None
-    """What a judge is told of the picture."""
+    """What a judge is told of the picture; several captions become lines."""
+    boxes: Names | None = None
+    """What stands under that: a list of objects with `category` and `bbox`."""
 
 
 class KindColumn(_Part):
@@ -115,7 +121,9 @@ class GroupColumn(_Part):
 class Subset(_Part):
     """How questions are sorted into named parts, which may overlap."""
 
-    column: str | None = None
+    column: Names | None = None
+    separator: str = ""
+    """Between the parts that one cell names, where it is no list."""
     values: Mapping[str, str] = Field(default_factory=dict)
     """What the cell says to what the part is called; a value that is not here is its own name."""
     filled: Mapping[str, str] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ Source: LLaVA's ScienceQA scripts, from a description of what they do. The stric
 
 import re
 
-from acclimate.evaluate.answers import choice_index
+from acclimate.evaluate.answers import choice_index, is_several, plain_text
 
 LETTERS = "ABCDE"
 """ScienceQA's options."""
@@ -54,7 +54,7 @@ STATEMENT = re.compile(
     r"(?P<close>[*)\"']*)(?=(?P<after>[.,;:!?]|\s?\Z|\n|\\n|\s(?:because|since)\b)?)",
     re.IGNORECASE,
 )
-_ANOTHER = re.compile(r"\s?(?:,\s?(?:and\s|or\s)?|;\s?|/|&\s?|\b(?:and|or)\s)[*(\"']*[A-Z](?![\w'])")
+_ANOTHER = re.compile(r"\s?(?:,\s?(?:and\s|or\s)?|;\s?|/|&\s?|\b(?:and|or)\s)[*(\"']*[A-HJ-Z](?![\w'])")
 _HEDGE = re.compile(r"\b(?:not|never|if|whether|unless|cannot)\b|n['’]t\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _HEAD = re.compile(r"[*(\"']*([A-Z])[*)\"']*[.:)](?=\s)")
@@ -78,7 +78,9 @@ def strict_letter(text: str, n_options: int) -> int | None:
     Source:
         Our own rule.
     """
-    plain = "\n".join(" ".join(line.split()) for line in text.split("\n") if line.strip())
+    plain = plain_text(text)
+    if is_several(plain):
+        return None
     said: set[str] = set()
     n_statements = 0
     for match in STATEMENT.finditer(plain):

@@ -54,7 +54,7 @@ _FEATURES: Mapping[str, Mapping[str, Any]] = {
     "condition": _TEXT,
     "image_sha256": _TEXT,
 }
-"""As `datasets` notes features in Parquet; `Sequence` is read by its versions from 2 to 5."""
+"""As `datasets` notes features in Parquet. `Sequence` is the older name of lists; version 5.2 reads it."""
 _PICTURE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
 
 

@@ -11,7 +11,7 @@ from acclimate.evaluate.benchmark import BenchmarkSpec
 from acclimate.evaluate.catalogue import Located, digest, locate
 from acclimate.evaluate.prior import Given, given_away
 from acclimate.evaluate.prompts import LETTERS, render_shots
-from acclimate.evaluate.row_pictures import RowPictures, is_empty, picture_name
+from acclimate.evaluate.row_pictures import SHORTEST_BASE64, RowPictures, is_empty, picture_name
 from acclimate.evaluate.rows import BadRow, Cells, Row, cell_text, cell_texts, first, part_of, read_cells
 from acclimate.evaluate.tables import matching, read_rows
 from acclimate.files import ImageStore
@@ -194,6 +194,7 @@ class _Maker:
         self, spec: BenchmarkSpec, folder: Path, store: ImageStore | None, rows: Sequence[tuple[int, Row]]
     ) -> None:
         self._spec = spec
+        self._base64_by_id = _base64_by_id(spec, rows)
         self._pictures = None if store is None else RowPictures(_image_root(spec, folder), store)
         self._shots = _read_shots(spec, folder)
         self._rotates = spec.circular and not _has_rotations(spec, rows)
@@ -218,7 +219,7 @@ class _Maker:
         by = "" if spec.shots is None or spec.shots.by is None else cell_text(row.get(spec.shots.by), "open")
         question = self._asked(cells, by)
         picture = "" if image is None else image.sha256
-        named = picture or picture_name(first(row, spec.columns.image))
+        named = picture or picture_name(self._cell(row))
         item_id = content_id("item", cells.benchmark, question, picture, *cells.gold)
         return Item(
             id=item_id,
@@ -247,13 +248,37 @@ class _Maker:
             examples.pop()
 
     def _image(self, row: Row) -> ImageRef | None:
-        names = self._spec.columns.image
-        if names is None or self._pictures is None:
+        if self._spec.columns.image is None or self._pictures is None:
             return None
-        cell = first(row, names)
+        cell = self._cell(row)
         if self._spec.image_optional and is_empty(cell):
             return None
         return self._pictures.get(cell)
+
+    def _cell(self, row: Row) -> object:
+        """Return the cell that holds a row's picture, or says where it is."""
+        columns = self._spec.columns
+        cell = first(row, columns.image)
+        if not isinstance(cell, str):
+            return cell
+        folder = cell_text(first(row, columns.image_folder), "open")
+        if folder and cell.strip() and "/" not in cell:
+            return f"{folder}/{cell.strip()}"
+        return self._base64_by_id.get(cell.strip(), cell)
+
+
+def _base64_by_id(spec: BenchmarkSpec, rows: Sequence[tuple[int, Row]]) -> Mapping[str, str]:
+    """Return the pictures that stand in rows as base64, which other rows may name by that row's id.
+
+    Source:
+        MMBench's published TSV: the rotations of a question name the row that has its picture.
+    """
+    found: dict[str, str] = {}
+    for _, row in rows:
+        cell, own = first(row, spec.columns.image), _own_id(spec, row)
+        if own is not None and isinstance(cell, str) and len(cell) >= SHORTEST_BASE64:
+            found[own] = cell
+    return found
 
 
 def _has_rotations(spec: BenchmarkSpec, rows: Sequence[tuple[int, Row]]) -> bool:
@@ -342,7 +367,7 @@ def _check_columns(spec: BenchmarkSpec, rows: Sequence[Row], source: Path, *, wi
         needed.append((spec.kind_column.column,))
     if spec.rows_by is not None:
         needed.append((spec.rows_by.column,))
-    optional = {columns.id, columns.choices} if spec.hub is not None else set()
+    optional = {columns.id, columns.choices, columns.cluster} if spec.hub is not None else set()
     missing = [
         " or ".join(names)
         for names in dict.fromkeys(needed)

@@ -114,7 +114,7 @@ def bleu(parts_sum: Sequence[float], n: int | None = None) -> float:
         matches, count = parts_sum[2 * order : 2 * order + 2]
         product *= (matches + _TINY) / (count + _SMALL)
     ratio = (length + _TINY) / (reference_length + _SMALL)
-    brevity = math.exp(max(1 - 1 / ratio, -700.0)) if ratio < 1 else 1.0
+    brevity = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
     return cast("float", product ** (1 / orders)) * brevity
 
 

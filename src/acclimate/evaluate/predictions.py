@@ -11,19 +11,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.benchmark import BenchmarkSpec
 from acclimate.evaluate.catalogue import Located
 from acclimate.evaluate.conditions import ORIGINAL
 from acclimate.evaluate.load import Benchmark, benchmark_of
-from acclimate.evaluate.rows import Row, cell_text, first, part_of
+from acclimate.evaluate.rows import BadRow, Row, cell_text, first, part_of, read_cells
 from acclimate.evaluate.samples import read_samples
 from acclimate.evaluate.tables import KEY, read_rows
 from acclimate.files import ImageStore
 from acclimate.records import Prediction
 
-_IDS = ("item_id", "id", "question_id", "qid", "index", "idx", "doc_id", KEY)
+_PLACE = "doc_id"
+"""What the tools that count rows call the number of a row, from 0."""
+_IDS = ("item_id", "id", "question_id", "qid", "index", "idx", KEY, "image_id")
 _TEXTS = (
     "prediction",
     "pred",
@@ -34,7 +37,12 @@ _TEXTS = (
     "model_answer",
     "generated_text",
     "answer",
+    "caption",
 )
+
+
+Content: TypeAlias = tuple[str, str, tuple[str, ...], str]
+"""Score row, prompt, gold answer and group of a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Answer:
     condition: str
     benchmark: str
     """The score row, where the row names it."""
+    is_place: bool = False
+    """Whether `id` is the number of a row of the benchmark's file, from 0, and not a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +82,16 @@ def read_answers(path: Path, spec: BenchmarkSpec) -> list[Answer]:
     """
     rows = _rows(path)
     if any("resps" in row or "filtered_resps" in row for row in rows):
+        has_ids = any("item_id" in row for row in rows)
         return [
             Answer(
-                number, str(each["id"]), each["text"], _own(spec, each["doc"], each["target"]), ORIGINAL, ""
+                number,
+                str(each["id"]),
+                each["text"],
+                _own(spec, each["doc"], each["target"]),
+                ORIGINAL,
+                _row_of(spec, each["doc"] or {}),
+                not has_ids and "id" not in (each["doc"] or {}),
             )
             for number, each in enumerate(read_samples(path), start=1)
         ]
@@ -117,7 +134,8 @@ def _answer(spec: BenchmarkSpec, row: Row, number: int, path: Path) -> Answer:
     rest = {key: cell for key, cell in row.items() if key != name}
     own = _own(spec, rest)
     said = row[name]
-    found_id = cell_text(first(row, (*(spec.columns.id or ()), *_IDS)), "open")
+    ids = (*(spec.columns.id or ()), *_IDS)
+    found_id = cell_text(first(row, (*ids, _PLACE)), "open")
     if not found_id and own is None:
         raise BenchmarkError(
             f"{path} row {number} names no question: give it an `id` as in the benchmark's file"
@@ -129,6 +147,7 @@ def _answer(spec: BenchmarkSpec, row: Row, number: int, path: Path) -> Answer:
         own,
         cell_text(row.get("condition"), "open") or ORIGINAL,
         cell_text(row.get("benchmark"), "open") or _row_of(spec, row),
+        first(row, ids) is None,
     )
 
 
@@ -210,6 +229,7 @@ def _joined(
     path: Path, benchmark: Benchmark, answers: Sequence[Answer], model: str, *, by_row: bool
 ) -> Matched:
     places = _places(benchmark, answers, by_row=by_row)
+    contents = _by_content(benchmark) if any(each.own for each in answers) else {}
     seen: Counter[tuple[str, int]] = Counter()
     found: list[Prediction] = []
     rejected = {each.id for each in benchmark.rejections}
@@ -218,6 +238,9 @@ def _joined(
         if answer.benchmark and answer.benchmark not in names:
             continue  # our own files hold several benchmarks
         at = places.get((answer.benchmark, str(answer.row - 1) if by_row else answer.id))
+        if at is None and answer.own is not None and not by_row:
+            content = _content(benchmark.spec, answer.own)
+            at = None if content is None else contents.get(content)
         if at is None:
             if by_row or answer.id in rejected:
                 continue  # a row that cannot be used is among the rejections
@@ -248,7 +271,7 @@ def _places(
     if by_row:
         return _by_name(benchmark, {at: str(number) for at, number in enumerate(benchmark.numbers)}, answers)
     named = _by_name(benchmark, {at: item.id for at, item in enumerate(benchmark.items)}, answers)
-    if any((each.benchmark, each.id) in named for each in answers):
+    if any((each.benchmark, each.id) in named and not each.is_place for each in answers):
         return named
     return _by_name(benchmark, {at: str(number) for at, number in enumerate(benchmark.numbers)}, answers)
 
@@ -271,3 +294,22 @@ def _by_name(
                 "a column `benchmark` that holds the score row's name"
             )
     return found
+
+
+def _by_content(benchmark: Benchmark) -> Mapping[Content, int]:
+    """Return the index of the item by what it asks, where only one asks it."""
+    found: dict[Content, int] = {}
+    twice: set[Content] = set()
+    for at, item in enumerate(benchmark.items):
+        content = (item.benchmark, item.question, item.gold, item.group)
+        twice |= {content} & found.keys()
+        found[content] = at
+    return {content: at for content, at in found.items() if content not in twice}
+
+
+def _content(spec: BenchmarkSpec, row: Row) -> Content | None:
+    try:
+        cells = read_cells(spec, row)
+    except BadRow:
+        return None
+    return cells.benchmark, cells.asked(spec), cells.gold, cells.group

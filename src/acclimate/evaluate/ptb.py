@@ -25,7 +25,7 @@ _SPELLED = str.maketrans(
         **dict.fromkeys("‘‛‹", "`"),
         **dict.fromkeys("“”«»", '"'),
         **dict.fromkeys("–—", "--"),
-        **dict.fromkeys("\u00ad\u200c\u200d\u2060\ufeff", ""),
+        **dict.fromkeys("\u00ad\u200c\u200d\u2060\ufe0f\ufeff", ""),
         "\u200b": " ",
         "…": "...",
         "¢": " cents ",
@@ -70,7 +70,7 @@ _BEFORE_NUMBERS = frozenset({"art", "ca", "fig", "figs", "no", "nos", "op", "pp"
 _OPENING = (
     "A About According Additionally After An As At But Earlier He Her Here However If In It Last Many More "
     "Now Once One Other Our She Since So Some Such That The Their Then There These They This We What When "
-    "While Yet You"
+    "While Yet You Mr. Ms."
 )
 _OPENERS = frozenset(_OPENING.split())
 """Words that open a sentence: a single letter's period before one of them ends the sentence."""
@@ -113,16 +113,17 @@ _RULES = tuple(
         ("joined", rf"ma'am{_END}|[en]e?'er{_END}|y'(?=all{_END})"),
         ("letter", rf"{_L}\."),
         ("abbreviation", rf"{_INITIALS}{_END}|(?:ph|ed)\.d\.?{_END}"),
-        ("abbreviation", rf"(?:{'|'.join(sorted(_ABBREVIATIONS))})\."),
+        ("abbreviation", rf"(?:{'|'.join(sorted(_ABBREVIATIONS))}|(?-i:La|Pa|PA|LA))\."),
         ("numbered", rf"(?:{'|'.join(sorted(_BEFORE_NUMBERS))})\.(?=\d|$)"),
         ("word", rf"{_W}+"),
         ("word", rf"{_L}{_W}*(?:[.!?]{_L}{_W}*)+"),
         ("word", rf"{_W}+(?:_{_W}+)+"),
-        ("word", rf"(?:{_NUMBER}|{_INITIALS}|{_W}+)(?:[-/\u2011](?:{_INITIALS}{_END}|{_W}+))+"),
+        ("word", rf"(?:{_NUMBER}|{_INITIALS}|{_W}+)(?:[-\u2011](?:{_INITIALS}{_END}|{_W}+))+"),
+        ("word", rf"{_W}+(?:-{_W}+)*(?:/{_W}+(?:-{_W}+)*){{1,2}}"),
         ("word", rf"(?-i:[A-Z]{{1,3}}&[A-Z]{{1,2}}){_END}|c\+\+|[cf]#"),
         ("number", rf"[-+]?(?:{_NUMBER}|(?:[.,:]\d+)+)"),
         ("money", r"(?:us|[ac])\$"),
-        ("run", r"[?!]+|_+|\*+|#+|\.{2,}|-{2,}|'{2}|`{2}"),
+        ("run", r"[?!]+|_+|\*+|(?:\\\*){1,3}|#+|\.{2,}|-{2,}|'{2}|`{2}"),
         ("other", r"."),
     )
 )

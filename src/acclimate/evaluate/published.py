@@ -38,9 +38,10 @@ def mme_answer(text: str) -> str | None:
 
     Source:
         MME's evaluation as Sight Beyond Text carries it. Quirk kept: only the first four characters count, so
-        "It is yes" is "other" and "None" is no.
+        "It is yes" is "other" and "None" is no. White space around the reply does not count; in MME's own
+        script it does.
     """
-    lowered = text.lower()
+    lowered = text.strip().lower()
     if lowered in ("yes", "no"):
         return lowered
     start = lowered[:4]
@@ -69,17 +70,17 @@ def mmbench_choice(choices: Sequence[str], text: str) -> int | None:
     """Return the choice that MMBench's rules read without asking a judge; None where they read none.
 
     Source:
-        VLMEvalKit's matching, from its description. Quirks kept: "A" in a reply of more than three words is
-        taken for the article; contents are substrings, and only in replies of at most twice the length of all
-        choices together.
+        VLMEvalKit's matching as the published tables had it, with its settings as they come. Quirks kept: the
+        article "A" is the letter; contents are substrings; "Z" is its word for no choice. Versions of 2025 read
+        a letter only among a reply's last words and contents only in short replies.
     """
     if any(refusal in text for refusal in _MMBENCH_REFUSALS):
         return None
-    said = text.translate(_MMBENCH_MARKS).split()
+    said = set(text.translate(_MMBENCH_MARKS).split())
     letters = [index for index in range(len(choices)) if chr(ord("A") + index) in said]
-    if len(letters) == 1 and not ("A" in said and len(said) > 3):
+    if len(letters) == 1:
         return letters[0]
-    if len(text) > 2 * sum(map(len, choices)):
+    if not letters and "Z" in said:
         return None
     lowered = text.lower()
     found = [index for index, choice in enumerate(choices) if choice.lower() in lowered]

@@ -11,7 +11,7 @@ from acclimate.evaluate.tables import Embedded, EmbeddedReader
 from acclimate.files import BadImage, ImageStore
 from acclimate.records import ImageRef
 
-_SHORTEST_BASE64 = 256
+SHORTEST_BASE64 = 256
 """Characters; a file's name is shorter."""
 
 
@@ -45,7 +45,7 @@ class RowPictures:
         if isinstance(cell, bytes):
             return self._added(cell)
         name = "" if cell is None else str(cell).strip()
-        data = _decoded(name) if len(name) >= _SHORTEST_BASE64 else None
+        data = _decoded(name) if len(name) >= SHORTEST_BASE64 else None
         return self._named(name) if data is None else self._added(data)
 
     def _named(self, name: str) -> ImageRef | BadRow:
@@ -90,7 +90,7 @@ def picture_name(cell: object) -> str:
     if isinstance(cell, Mapping):
         return str(cell.get("path") or cell.get("bytes"))
     text = "" if cell is None else str(cell)
-    return text if len(text) < _SHORTEST_BASE64 else hashlib.sha256(text.encode()).hexdigest()
+    return text if len(text) < SHORTEST_BASE64 else hashlib.sha256(text.encode()).hexdigest()
 
 
 def _decoded(text: str) -> bytes | None:

@@ -123,8 +123,8 @@ def read_cells(spec: BenchmarkSpec, row: Row) -> Cells:
         cluster=cell_text(first(row, columns.cluster), kind),
         stratum=cell_text(first(row, columns.stratum), kind),
         prompt=cell_text(first(row, columns.prompt), kind, keep_lines=True),
-        hint=cell_text(first(row, columns.hint), kind, keep_lines=True),
-        context=cell_text(first(row, columns.context), kind, keep_lines=True),
+        hint=_filled_text(first(row, columns.hint)),
+        context=_context(spec, row),
         group=group_of(spec, row),
         subsets=tuple(
             f"{name} {part}"
@@ -149,10 +149,29 @@ def _parts_of(subset: Subset, row: Row) -> Sequence[str]:
     if subset.filled:
         named = [part for column, part in subset.filled.items() if _is_filled(row.get(column))]
         return named or [subset.otherwise]
-    cell = row.get(subset.column or "")
+    cell = first(row, subset.column)
+    if subset.separator and isinstance(cell, str):
+        cell = cell.split(subset.separator)
     every = cell if isinstance(cell, list) else [cell]
     said = [cell_text(each, "open").replace("/", "-") for each in every]  # keys are cut at "/"
     return [subset.values.get(each, each) for each in said]
+
+
+def _filled_text(cell: object) -> str:
+    """Return a cell's text; "nan" is what published tables write for nothing."""
+    text = cell_text(cell, "open", keep_lines=True)
+    return "" if text.lower() == "nan" else text
+
+
+def _context(spec: BenchmarkSpec, row: Row) -> str:
+    """Return what a judge is told of the picture: captions as lines, then the boxes (LLaVA's layout)."""
+    told, boxes = first(row, spec.columns.context), first(row, spec.columns.boxes)
+    lines = told if isinstance(told, list) else [told]
+    text = "\n".join(cell_text(each, "open", keep_lines=True) for each in lines)
+    if not isinstance(boxes, list):
+        return text
+    listed = [f"{each.get('category')}: {each.get('bbox')}" for each in boxes if isinstance(each, Mapping)]
+    return "\n".join([text, "", *listed]).strip()
 
 
 def _is_filled(cell: object) -> bool:
@@ -224,12 +243,22 @@ def _choices_of(spec: BenchmarkSpec, row: Row, kind: AnswerKind, question: str) 
     if kind == "multi_label":
         return spec.labels
     if spec.columns.choice_columns:
-        texts = (cell_text(row.get(name), "choice") for name in spec.columns.choice_columns)
-        return tuple(text for text in texts if text and text.lower() != "nan")
+        texts = (cell_text(first(row, names), "choice") for names in spec.columns.choice_columns)
+        return _without_letters([text for text in texts if text and text.lower() != "nan"])
     found = _choices(first(row, spec.columns.choices))
     if not found and spec.choices_in_question:
         return choices_in(question)
     return found or (spec.labels if kind == "choice" else ())
+
+
+def _without_letters(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return choices without their letters where each begins with its own ("A: a cat", "B: a dog")."""
+    bare = [
+        text.removeprefix(f"{letter}:").strip()
+        for letter, text in zip(choice_labels(len(texts)), texts, strict=False)
+    ]
+    are_lettered = len(bare) == len(texts) and all(len(a) < len(b) for a, b in zip(bare, texts, strict=True))
+    return tuple(bare if are_lettered and all(bare) else texts)
 
 
 def _choices(cell: object) -> tuple[str, ...]:

@@ -184,9 +184,20 @@ def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _first_text(value: object) -> str | None:
-    """Return the first text of lists within lists; None where something else comes first."""
+    """Return the first text of lists within lists; None where something else comes first.
+
+    A choice's log-likelihood is no text: a pair of a number and a truth value, which lmms-eval logs as texts.
+    """
     while isinstance(value, list):
-        if not value:
+        if not value or (len(value) == 2 and str(value[1]) in ("True", "False") and _is_number(value[0])):
             return None
         value = value[0]
     return value if isinstance(value, str) else None
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True

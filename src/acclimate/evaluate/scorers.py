@@ -104,7 +104,7 @@ def open_recall_strict(item: Item, text: str) -> Mark:
         often as both say it. It does not punish long replies; `f1_strict` beside it does.
     """
     gold, said = Counter(words(item.gold[0])), Counter(words(text))
-    return Mark((gold & said).total() / gold.total()) if said else UNPARSED
+    return Mark((gold & said).total() / max(1, gold.total())) if said else UNPARSED
 
 
 def open_f1_strict(item: Item, text: str) -> Mark:

@@ -102,6 +102,9 @@ def _parquet_rows(source: Path) -> Iterator[Row]:
     for index, row in enumerate(table.to_pylist()):
         for name in pictures:
             told = row.get(name)
+            if told is None and _has_path(schema.field(name).type):
+                row[name] = None  # the whole cell is empty: no picture
+                continue
             path = str((told or {}).get("path") or "") if isinstance(told, Mapping) else ""
             row[name] = Embedded(source, name, index, path)
         yield row
