@@ -186,11 +186,29 @@ def test_the_lab_model_is_scored_on_some_of_vqa_rad(tmp_path: Path, shared_data:
 
 
 @pytest.mark.slow
-def test_the_lab_model_is_scored_on_all_of_vqa_rad_with_intervals(tmp_path: Path, shared_data: Path):
-    result = scored(tmp_path, shared_data)
+def test_the_lab_model_is_scored_on_all_of_vqa_rad_in_both_forms(tmp_path: Path, shared_data: Path):
+    asked = ("evaluate", "--model", GENERAL_MLLM, "--benchmark", "vqa_rad", "--data", shared_data)
+    result = acclimate(*asked, cwd=tmp_path)
     assert result["limit"] is None
     assert result["rows"] == {"vqa_rad_closed": 272, "vqa_rad_open": 179}
     assert result["rejections"] == {}
-    check_intervals(result["measurements"]["vqa_rad_closed"], 272)
-    check_intervals(result["measurements"]["vqa_rad_open"], 179)
-    check_intervals(result["measurements"]["macro"], 451)
+    measured = result["measurements"]
+    check_intervals(measured["vqa_rad_closed"], 272)
+    check_intervals(measured["vqa_rad_open"], 179)
+    check_intervals(measured["macro"], 451)
+    assert "original/accuracy_paper" in measured["vqa_rad_closed"]
+    assert "original/recall_paper" in measured["vqa_rad_open"]
+    beside = result["beside"]
+    assert round(beside["vqa_rad_closed"]["prior"], 3) == 0.529
+    assert round(beside["vqa_rad_open"]["prior"], 3) == 0.095
+    assert (beside["vqa_rad"]["n_pictures"], beside["vqa_rad"]["n_pictures_in_train"]) == (203, 203)
+    samples = list(Path(result["samples"]).glob("**/samples_*.jsonl"))
+    assert len(samples) == 6, "two score rows under three conditions"
+    again = acclimate(
+        *("evaluate", "--predictions", result["predictions"], "--benchmark", "vqa_rad"),
+        *("--data", shared_data, "--out", "again"),
+        cwd=tmp_path,
+    )
+    for name in ("vqa_rad_closed", "vqa_rad_open"):
+        for what, each in measured[name].items():
+            assert again["measurements"][name][what]["value"] == each["value"], (name, what)

@@ -222,12 +222,16 @@ def _letters_said(plain: str, n_choices: int) -> set[int] | None:
         return set()
     if is_several(plain):
         return None
-    indices = set[int]()
+    indices, seen = set[int](), set[str]()
     for at, letter in _letter_places(plain):
         index = ord(letter.upper()) - ord("A")
+        around = plain[max(at - _REACH, 0) : at + _REACH]
+        if around in seen:  # a reply in a loop
+            continue
         if index >= n_choices or _is_taken_back(plain, at, n_choices):
             return None
         indices.add(index)
+        seen.add(around)
     return indices
 
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from acclimate.evaluate.answers import plain_words
+from acclimate.evaluate.meteor import meteor
 from acclimate.evaluate.ngrams import bleu_parts, cider, cider_d, rouge_l_coco
 from acclimate.evaluate.ptb import ptb_tokens
 from acclimate.records import Item, Mark
@@ -91,6 +92,16 @@ def cider_of(tokens: Callable[[str], Tokens], *, is_d: bool) -> MarkAll:
         return [_read(each, value) for each, value in zip(said, values, strict=True)]
 
     return mark_all
+
+
+def meteor_marks(items: Sequence[Item], texts: Sequence[str]) -> list[Mark]:
+    """Mark captions by METEOR 1.5; its corpus score is no mean of these, but near it.
+
+    Raises:
+        EngineError: the package that brings METEOR, or Java, is not installed.
+    """
+    values, _ = meteor([item.gold for item in items], texts)
+    return [_read(ptb_tokens(text), value) for text, value in zip(texts, values, strict=True)]
 
 
 def rouge_coco(item: Item, text: str) -> Mark:

@@ -125,7 +125,7 @@ def _own(spec: BenchmarkSpec, doc: Row | None, target: object = None) -> Row | N
 
 
 def _answer(spec: BenchmarkSpec, row: Row, number: int, path: Path) -> Answer:
-    name = next((each for each in _TEXTS if each in row), None)
+    name = next((each for each in _TEXTS if each in row and not _is_gold(spec, row, each)), None)
     if name is None:
         raise BenchmarkError(
             f"{path} row {number} has no text; it has {', '.join(map(str, row))}; call the reply `text` or "
@@ -149,6 +149,13 @@ def _answer(spec: BenchmarkSpec, row: Row, number: int, path: Path) -> Answer:
         cell_text(row.get("benchmark"), "open") or _row_of(spec, row),
         first(row, ids) is None,
     )
+
+
+def _is_gold(spec: BenchmarkSpec, row: Row, name: str) -> bool:
+    """Return whether a cell is the benchmark's own answer and no reply: beside its question, or a list."""
+    if name not in (spec.columns.answer or ()):
+        return False
+    return isinstance(row[name], list) or first(row, spec.columns.question) is not None
 
 
 def _row_of(spec: BenchmarkSpec, row: Row) -> str:

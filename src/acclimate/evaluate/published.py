@@ -71,8 +71,8 @@ def mmbench_choice(choices: Sequence[str], text: str) -> int | None:
 
     Source:
         VLMEvalKit's matching as the published tables had it, with its settings as they come. Quirks kept: the
-        article "A" is the letter; contents are substrings; "Z" is its word for no choice. Versions of 2025 read
-        a letter only among a reply's last words and contents only in short replies.
+        article "A" is the letter; contents are substrings; "Z" is its word for no choice. Versions of 2025
+        read a letter only among a reply's last words, and contents only in short replies.
     """
     if any(refusal in text for refusal in _MMBENCH_REFUSALS):
         return None

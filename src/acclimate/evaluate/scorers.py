@@ -16,6 +16,7 @@ from acclimate.evaluate.corpus import (
     all_of_group,
     bleu_of,
     cider_of,
+    meteor_marks,
     rate,
     rouge_coco,
 )
@@ -283,6 +284,7 @@ SCORERS: tuple[Scorer, ...] = (
     Scorer("cider_strict", "caption", mark_all=cider_of(plain_words, is_d=False), is_usual=False),
     Scorer("cider_paper", "caption", mark_all=cider_of(ptb_tokens, is_d=False), is_usual=False),
     Scorer("rouge_l_coco_paper", "caption", rouge_coco, is_usual=False),
+    Scorer("meteor_paper", "caption", mark_all=meteor_marks, is_usual=False),
     *(
         Scorer(f"bleu_{n}_strict", "caption", mark_all=bleu_of(plain_words, n), is_usual=n == _N_GRAMS[-1])
         for n in _N_GRAMS
