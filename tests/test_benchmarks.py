@@ -490,6 +490,23 @@ def _(folder: Path) -> list[Want]:
     return wants
 
 
+@layout("pope", "original")
+def _(folder: Path) -> list[Want]:
+    wants = []
+    names = [f"COCO_val2014_{at:012d}.jpg" for at in range(2)]
+    pictures(folder / "val2014", *names)
+    for category in ("adversarial", "popular", "random"):
+        lines = []
+        for at, answer in enumerate(("yes", "no")):
+            asked = f"Is there a {category} snowboard in the image?"
+            lines.append(json.dumps({"question_id": at, "image": names[at], "text": asked, "label": answer}))
+            wants.append(
+                Want(f"pope_{category}", "closed", asked, (answer,), picture=at, cluster=names[at], id=str(at))
+            )
+        (folder / f"coco_pope_{category}.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return wants
+
+
 def annotators(answer: str, rest: str) -> list[str]:
     return [answer] * 7 + [rest] * 3
 
@@ -1111,6 +1128,19 @@ def test_the_worked_examples_of_mmlu_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "data" / "mmlu" / "all" / "dev-00000-of-00001.parquet").unlink()
     with pytest.raises(BenchmarkError, match=r"worked examples of mmlu are not here: put dev\.parquet"):
         load_benchmark(locate("mmlu", data=tmp_path / "data"), ImageStore(tmp_path / "store"))
+
+
+def test_worked_examples_are_left_out_from_the_end_until_the_prompt_is_short_enough(tmp_path: Path) -> None:
+    def row(question: str) -> dict[str, Any]:
+        return {"question": question, "subject": "anatomy", "choices": ["1", "2"], "answer": 0}
+
+    parquet(tmp_path / "data" / "mmlu" / "test.parquet", [row("Which?")])
+    long = [row(f"{at} {'x' * 3000}") for at in range(5)]
+    parquet(tmp_path / "data" / "mmlu" / "dev.parquet", long)
+    (item,) = load_benchmark(locate("mmlu", data=tmp_path / "data"), ImageStore(tmp_path / "store")).items
+    assert len(item.question) < 8192
+    assert [f"{at} xxx" in item.question for at in range(5)] == [True, True, False, False, False]
+    assert item.question.endswith("Which?\nA. 1\nB. 2\nAnswer:")
 
 
 def test_other_content_than_the_pinned_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from acclimate.cli_options import print_json
 from acclimate.errors import UsageError
@@ -61,16 +61,14 @@ def score_alone(asked: Asked, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _config(asked: Asked) -> Any:  # noqa: ANN401 - imported late
-    from acclimate.evaluate.conditions import Condition
+    from acclimate.evaluate.conditions import CONDITIONS, unknown_conditions
     from acclimate.evaluate.judge import JudgeConfig
     from acclimate.evaluate.stage import EvaluateConfig
 
     named = [each.strip() for each in (asked.conditions or "").split(",") if each.strip()]
-    unknown = [each for each in named if each not in get_args(Condition)]
+    unknown = unknown_conditions(named)
     if unknown:
-        raise UsageError(
-            f"--conditions {', '.join(unknown)}: unknown; there are {', '.join(get_args(Condition))}."
-        )
+        raise UsageError(f"--conditions: {'; '.join(unknown)}; there are {', '.join(CONDITIONS)}.")
     given: dict[str, Any] = {"conditions": tuple(named)} if named else {}
     return EvaluateConfig(
         limit=asked.limit,
@@ -260,18 +258,16 @@ def export_benchmarks(
 ) -> None:
     """Write benchmarks in another tool's form."""
     from acclimate.evaluate.catalogue import locate
-    from acclimate.evaluate.conditions import Condition, shown_images
+    from acclimate.evaluate.conditions import CONDITIONS, shown_images, unknown_conditions
     from acclimate.evaluate.lmms_eval import write_benchmark
     from acclimate.evaluate.load import load_benchmark
     from acclimate.evaluate.vlmevalkit import write_tsvs
     from acclimate.files import ImageStore
 
     named: list[Any] = [each.strip() for each in conditions.split(",") if each.strip()]
-    unknown = [each for each in named if each not in get_args(Condition)]
+    unknown = unknown_conditions(named)
     if unknown or form not in ("lmms-eval", "vlmevalkit"):
-        raise UsageError(
-            f"Give --form lmms-eval or vlmevalkit, and --conditions of {', '.join(get_args(Condition))}."
-        )
+        raise UsageError(f"Give --form lmms-eval or vlmevalkit, and --conditions of {', '.join(CONDITIONS)}.")
     store = ImageStore(out / "pictures")
     located = [locate(each, data=data) for each in benchmarks]
     for each in located:

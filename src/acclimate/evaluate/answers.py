@@ -23,9 +23,13 @@ _NOTHING = frozenset({"none", "nothing"})
 _BREAK = re.compile(r"[.,;:!?()\[\]\n。，、；：！？–—]|\s-\s")
 _BREAKING = "but however so yet although though whereas while because since"
 _DENYING = "not no never neither nor without cannot than except unlike if whether unless dont isnt"
-_STARTING = "is are was were it its it's this that that's there has have had shows show see rather instead i"
+_STARTING = (
+    "is are was were it its it's this that that's there has have had shows show see rather instead i yes no"
+)
 _UNANSWERED = "image images picture pictures photo doubt question way idea information problem context"
 _BREAKERS, _DENIERS = frozenset(_BREAKING.split()), frozenset(_DENYING.split())
+_BEING = frozenset({"is", "are", "was", "were", "can", "could", "would", "does", "did"})
+_ABSENT = frozenset({"not", "absent", "incorrect", "wrong", "unlikely", "excluded"})
 _STARTERS = frozenset(_STARTING.split())
 """Words that make the piece behind a comma a statement of its own, so that a "not" before it is over."""
 _NO_ANSWER = frozenset(_UNANSWERED.split())
@@ -159,7 +163,7 @@ _REFUTED = re.compile(
 )
 _POINTING = "figure fig fig. panel panels image picture part in see label arrow region row column"
 _POINTERS = frozenset(_POINTING.split())
-_CLAUSE_END = re.compile(r"[.,;:!?\n]|\bbut\b")
+_CLAUSE_END = re.compile(r"[.,;!?\n]|\bbut\b")
 _REACH = 60
 """Characters before a letter in which a "not" takes it back."""
 
@@ -181,10 +185,12 @@ def choice_index(choices: Sequence[str], text: str) -> int | None:
     Source:
         Our own rule. The paper's reader guesses at random here (`scorers.paper_choice` keeps that).
     """
-    letters = _letters_said(plain_text(text), len(choices))
+    plain = plain_text(text)
+    whole = _wholes(choices, text)
+    letters = set[int]() if whole and is_several(plain) else _letters_said(plain, len(choices))
     if letters is None or len(letters) > 1:
         return None
-    affirmed, denied = _contents(choices, text)
+    affirmed, denied = (whole, set[int]()) if whole else _contents(choices, text)
     if letters:
         (index,) = letters
         return index if index not in denied and (not affirmed or index in affirmed) else None
@@ -194,22 +200,20 @@ def choice_index(choices: Sequence[str], text: str) -> int | None:
 def _contents(choices: Sequence[str], text: str) -> tuple[set[int], set[int]]:
     """Return the indices of the choices whose text a reply affirms, and of those whose text it denies.
 
-    A reply that is one choice's whole text names that one; else choices with the same words ("+5" and "-5")
-    are named together.
+    Choices with the same words ("+5" and "-5") are affirmed together.
     """
-    whole = _line(text)
-    same = [index for index, choice in enumerate(choices) if whole and _line(choice) == whole]
-    if same:
-        return {same[0]}, set()
-    affirmed, denied = _mentions(list(map(words, choices)), text)
-    lines = {index: _line(choices[index]) for index in affirmed}
-    alike = {
-        index
-        for index, choice in enumerate(choices)
-        for said, line in lines.items()
-        if index != said and words(choice) == words(choices[said]) and _line(choice) != line
-    }
-    return affirmed | alike, denied
+    wanted = list(map(words, choices))
+    affirmed, denied = _mentions(wanted, text)
+    alike = {wanted[index]: choices[index] for index in affirmed}
+    others = {at for at, name in enumerate(wanted) if name in alike and choices[at] != alike[name]}
+    return affirmed | others, denied
+
+
+def _wholes(choices: Sequence[str], text: str) -> set[int]:
+    """Return the choices that are a reply's whole text; of equal ones the first."""
+    line = _line(text)
+    same = {choice: at for at, choice in reversed(list(enumerate(choices))) if line and _line(choice) == line}
+    return {same[text.strip()]} if text.strip() in same else set(same.values())
 
 
 def _line(text: str) -> str:
@@ -222,10 +226,10 @@ def _letters_said(plain: str, n_choices: int) -> set[int] | None:
         return set()
     if is_several(plain):
         return None
-    indices, seen = set[int](), set[str]()
+    indices, seen = set[int](), set[tuple[str, str]]()
     for at, letter in _letter_places(plain):
         index = ord(letter.upper()) - ord("A")
-        around = plain[max(at - _REACH, 0) : at + _REACH]
+        around = plain[max(at - _REACH, 0) : at], plain[at : at + _REACH]
         if around in seen:  # a reply in a loop
             continue
         if index >= n_choices or _is_taken_back(plain, at, n_choices):
@@ -285,7 +289,8 @@ def _said(text: str) -> tuple[list[str], list[bool]]:
     said: list[str] = []
     is_denied: list[bool] = []
     for clause in _clauses(folded):
-        is_open = bool(is_denied) and is_denied[-1] and len(clause) <= 4 and not _STARTERS & set(clause)
+        is_piece = len(clause) <= 4 and clause[0] not in _BREAKERS and not _STARTERS & set(clause)
+        is_open = is_piece and bool(is_denied) and is_denied[-1]
         for word in clause:
             if word not in _ARTICLES:
                 said.append(_NUMBERS.get(word, word))
@@ -320,9 +325,15 @@ def _mentions(wanted: Sequence[Sequence[str]], text: str) -> tuple[set[int], set
         name = list(wanted[index])
         found = [at for at in _starts(name, places) if said[at : at + len(name)] == name]
         for at in found:
-            (denied if is_denied[at] else affirmed).add(index)
-            said[at : at + len(name)] = [""] * len(name)
+            end = at + len(name)
+            (denied if is_denied[at] or _is_denied_behind(said[end : end + 2]) else affirmed).add(index)
+            said[at:end] = [""] * len(name)
     return affirmed, denied
+
+
+def _is_denied_behind(words_behind: Sequence[str]) -> bool:
+    verb, what = (*words_behind, "", "")[:2]
+    return verb.endswith("n't") or verb == "cannot" or (verb in _BEING and what in _ABSENT)
 
 
 def _starts(name: Sequence[str], places: Mapping[str, Sequence[int]]) -> list[int]:

@@ -105,9 +105,12 @@ class KindColumn(_Part):
 class RowsBy(_Part):
     """A column whose values become score rows of their own, `pope_random` and `pope_popular` for instance."""
 
-    column: str
+    column: Names
+    """`_file` stands for the name of the row's file, without its ending, where there are several files."""
     values: tuple[str, ...] = ()
     """Only these, where given; other rows are left out and counted."""
+    names: Mapping[str, str] = Field(default_factory=dict)
+    """What a value is called, where otherwise than it stands."""
 
 
 class GroupColumn(_Part):

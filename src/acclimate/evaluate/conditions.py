@@ -1,20 +1,145 @@
-"""What is shown beside each question: its own picture, another question's, or a grey one of the same size."""
+"""What is shown beside each question: its own picture, another question's, one made from it, or none.
 
+All else is the same to the byte: prompt, decoding, longest reply.
+
+    original                 its own picture
+    mismatch                 another question's picture (see `donors`), and with other donors
+    mismatch_within_stratum, mismatch_cross_stratum, mismatch_contrast
+    blank                    uniform grey of the same size; blank_black, blank_white, blank_mean alike
+    noise, patch_shuffle, pixel_shuffle   see `altered`
+    text_only                no picture at all: no image tokens; never replaced by a blank one
+
+`mismatch.1`, `mismatch.2`, ... are replicates: the same with other donors, or another draw. `original.1` asks
+the same again, which shows how much answers change for no reason. Every condition covers all items but
+`mismatch_contrast`, which covers those with a donor; which these are depends on the items alone, so it is the
+same set for all models, seeds and replicates.
+"""
+
+import difflib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, TypeAlias
 
-from acclimate.evaluate.donors import donor_by_id
-from acclimate.files import ImageStore, blank_png
+from pydantic import AfterValidator
+
+from acclimate.errors import BenchmarkError
+from acclimate.evaluate.altered import ALTERATIONS, Source, png
+from acclimate.evaluate.altered import GREY as GREY
+from acclimate.evaluate.donors import Policy, contrast_ids, donor_by_id
+from acclimate.files import ImageStore
 from acclimate.records import ImageRef, Item
 
-Condition = Literal["original", "mismatch", "blank"]
-ORIGINAL: Condition = "original"
-ItemKey = tuple[str, str]
+ORIGINAL = "original"
+TEXT_ONLY = "text_only"
+CONTRAST = "mismatch_contrast"
+POLICIES: Mapping[str, Policy] = {
+    "mismatch": "within_benchmark",
+    "mismatch_within_stratum": "within_stratum",
+    "mismatch_cross_stratum": "cross_stratum",
+    CONTRAST: "contrast",
+}
+"""The donor policy of every condition that shows another question's picture."""
+CONDITIONS: tuple[str, ...] = (ORIGINAL, *POLICIES, *ALTERATIONS, TEXT_ONLY)
+"""Every condition's name, without replicates."""
+ItemKey: TypeAlias = tuple[str, str]
 """A benchmark's name and an item's id in it."""
+Shown: TypeAlias = dict[ItemKey, ImageRef | None]
 
-GREY = 128
-"""Of 255. A uniform grey picture is the published blank condition (arXiv 2603.03437)."""
+
+def parted(condition: str) -> tuple[str, int]:
+    """Return a condition's name and its replicate, which is 0 for the first: `mismatch.2` is the third."""
+    name, _, replicate = condition.partition(".")
+    return (name, int(replicate)) if replicate.isdecimal() else (condition, 0)
+
+
+def condition_named(text: str) -> str:
+    """Return the text if it names a condition.
+
+    Raises:
+        ValueError: it does not; the nearest one that does is named. Or the condition has no replicates.
+    """
+    name, dot, replicate = text.partition(".")
+    if name not in CONDITIONS:
+        near = difflib.get_close_matches(name, CONDITIONS, n=1, cutoff=0.4)
+        nearest = f"; the nearest known one is {near[0]!r}" if near else f"; known: {', '.join(CONDITIONS)}"
+        raise ValueError(f"unknown condition {text!r}{nearest}")
+    if not dot:
+        return text
+    is_number = replicate.isascii() and replicate.isdigit() and not replicate.startswith("0")
+    if not is_number or not has_replicates(name):
+        raise ValueError(
+            f"unknown condition {text!r}; replicates are counted from 1 ('mismatch.1'), and there are some of "
+            f"{', '.join(filter(has_replicates, CONDITIONS))}"
+        )
+    return text
+
+
+def unknown_conditions(texts: Iterable[str]) -> list[str]:
+    """Return what is wrong with each text that names no condition."""
+    found = []
+    for text in texts:
+        try:
+            condition_named(text)
+        except ValueError as error:
+            found.append(str(error))
+    return found
+
+
+Condition: TypeAlias = Annotated[str, AfterValidator(condition_named)]
+"""A condition's name, with its replicate where it is not the first."""
+
+
+def has_replicates(name: str) -> bool:
+    """Return whether a condition may be asked several times, with other draws or to see answers change."""
+    return name == ORIGINAL or name in POLICIES or (name in ALTERATIONS and ALTERATIONS[name].is_drawn)
+
+
+def covers_all(condition: str) -> bool:
+    """Return whether every item is asked under a condition, whatever the items are."""
+    return parted(condition)[0] != CONTRAST
+
+
+def covered_items(items: Sequence[Item], condition: str) -> frozenset[ItemKey]:
+    """Return the items that are asked under a condition; it depends on them alone."""
+    if covers_all(condition):
+        return frozenset((item.benchmark, item.id) for item in items)
+    return frozenset(
+        (benchmark, item_id)
+        for benchmark, by_id in _by_benchmark(items).items()
+        for item_id in contrast_ids(by_id.values())
+    )
+
+
+def left_out(items: Sequence[Item], conditions: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
+    """Return how many items of each benchmark a condition leaves out; conditions that leave out none are not there."""
+    found: dict[str, Mapping[str, int]] = {}
+    for condition in dict.fromkeys(conditions):
+        if covers_all(condition):
+            continue
+        covered = covered_items(items, condition)
+        n_by_benchmark: dict[str, int] = defaultdict(int)
+        for item in items:
+            n_by_benchmark[item.benchmark] += (item.benchmark, item.id) not in covered
+        found[condition] = dict(n_by_benchmark)
+    return found
+
+
+def n_questions(items: Sequence[Item], conditions: Iterable[str]) -> int:
+    """Return how many questions are asked under these conditions together."""
+    return sum(len(covered_items(items, each)) for each in dict.fromkeys(conditions))
+
+
+def check_conditions(items: Sequence[Item], conditions: Iterable[str], *, seed: int) -> None:
+    """Find out, before anything is made or asked, that a condition is impossible.
+
+    Raises:
+        BenchmarkError: as for `shown_images`.
+    """
+    for condition in dict.fromkeys(conditions):
+        name, replicate = parted(condition)
+        if name in POLICIES:
+            _exchanged(items, name, replicate, seed)
 
 
 def shown_images(
@@ -22,40 +147,63 @@ def shown_images(
 ) -> Mapping[ItemKey, ImageRef | None]:
     """Return the picture that each item is shown under a condition; items without a picture stay without.
 
+    Items that the condition does not cover (see `covered_items`) are not in the answer.
+
+    Args:
+        items: of any number of benchmarks.
+        condition: as `condition_named` takes it.
+        seed: of donors and drawn pixels.
+        store: gives the pictures that others are made from, and takes the new ones.
+
     Raises:
-        BenchmarkError: `mismatch` is impossible for one of the benchmarks.
+        BenchmarkError: no such condition, or it is impossible for one of the benchmarks.
     """
-    makers: Mapping[Condition, Callable[[], Mapping[ItemKey, ImageRef | None]]] = {
-        "original": lambda: {(item.benchmark, item.id): item.image for item in items},
-        "mismatch": lambda: _mismatched(items, seed),
-        "blank": lambda: _blanked(items, store),
-    }
-    return makers[condition]()
+    try:
+        name, replicate = parted(condition_named(condition))
+    except ValueError as error:
+        raise BenchmarkError(str(error)) from error
+    if name == TEXT_ONLY:
+        return {(item.benchmark, item.id): None for item in items}
+    if name in POLICIES:
+        return _exchanged(items, name, replicate, seed)
+    if name in ALTERATIONS:
+        return _altered(items, condition, seed, store)
+    return {(item.benchmark, item.id): item.image for item in items}
 
 
-def _mismatched(items: Sequence[Item], seed: int) -> Mapping[ItemKey, ImageRef | None]:
+def _by_benchmark(items: Iterable[Item]) -> Mapping[str, Mapping[str, Item]]:
     by_benchmark: dict[str, dict[str, Item]] = defaultdict(dict)
     for item in items:
         by_benchmark[item.benchmark][item.id] = item
-    shown: dict[ItemKey, ImageRef | None] = {}
-    for benchmark, by_id in by_benchmark.items():
-        donors = donor_by_id((item for item in by_id.values() if item.image is not None), seed)
-        shown |= {
-            (benchmark, item_id): by_id[donors[item_id]].image if item_id in donors else None
-            for item_id in by_id
-        }
+    return by_benchmark
+
+
+def _exchanged(items: Sequence[Item], name: str, replicate: int, seed: int) -> Shown:
+    shown: Shown = {}
+    for benchmark, by_id in _by_benchmark(items).items():
+        with_picture = [item for item in by_id.values() if item.image is not None]
+        donors = donor_by_id(with_picture, seed, policy=POLICIES[name], replicate=replicate)
+        shown |= {(benchmark, item_id): by_id[donor].image for item_id, donor in donors.items()}
+        if name != CONTRAST:
+            shown |= {(benchmark, item.id): None for item in by_id.values() if item.image is None}
+    if items and not shown:
+        raise BenchmarkError(
+            "no two questions have the same text, other right answers and other pictures, so `mismatch_contrast` "
+            "has nothing to show; leave it out of evaluate.conditions"
+        )
     return shown
 
 
-def _blanked(items: Sequence[Item], store: ImageStore) -> Mapping[ItemKey, ImageRef | None]:
-    by_size: dict[tuple[int, int], ImageRef] = {}
-    shown: dict[ItemKey, ImageRef | None] = {}
-    for item in items:
-        if item.image is None:
-            shown[item.benchmark, item.id] = None
-            continue
-        size = (item.image.width_px, item.image.height_px)
-        if size not in by_size:
-            by_size[size] = store.add(blank_png(*size, GREY))
-        shown[item.benchmark, item.id] = by_size[size]
-    return shown
+def _altered(items: Sequence[Item], condition: str, seed: int, store: ImageStore) -> Shown:
+    alteration = ALTERATIONS[parted(condition)[0]]
+    made: dict[object, ImageRef] = {}
+
+    def of(image: ImageRef) -> ImageRef:
+        size = (image.width_px, image.height_px)
+        same = size if alteration.is_by_size else image.sha256
+        if same not in made:
+            source = Source(*size, partial(store.open, image))
+            made[same] = store.add(png(alteration.make(source, f"{seed}/{condition}/{image.sha256}")))
+        return made[same]
+
+    return {(item.benchmark, item.id): item.image and of(item.image) for item in items}

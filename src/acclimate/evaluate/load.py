@@ -366,7 +366,7 @@ def _check_columns(spec: BenchmarkSpec, rows: Sequence[Row], source: Path, *, wi
     if spec.kind_column is not None:
         needed.append((spec.kind_column.column,))
     if spec.rows_by is not None:
-        needed.append((spec.rows_by.column,))
+        needed.append(spec.rows_by.column)
     optional = {columns.id, columns.choices, columns.cluster} if spec.hub is not None else set()
     missing = [
         " or ".join(names)

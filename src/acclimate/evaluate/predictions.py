@@ -160,7 +160,7 @@ def _is_gold(spec: BenchmarkSpec, row: Row, name: str) -> bool:
 
 def _row_of(spec: BenchmarkSpec, row: Row) -> str:
     """Return the score row that a prediction names by the benchmark's own column; empty if it names none."""
-    if spec.rows_by is None or spec.rows_by.column not in row or spec.kind_column is not None:
+    if spec.rows_by is None or spec.kind_column is not None or first(row, spec.rows_by.column) is None:
         return ""
     part = part_of(spec, row)
     return f"{spec.name}_{part}" if part else ""

@@ -89,7 +89,8 @@ def part_of(spec: BenchmarkSpec, row: Row) -> str | None:
     """Return a row's value of `rows_by`, as it stands in names; None where the row is left out."""
     if spec.rows_by is None:
         return ""
-    said = cell_text(row.get(spec.rows_by.column), "open")
+    said = cell_text(first(row, spec.rows_by.column), "open")
+    said = spec.rows_by.names.get(said, said)
     if spec.rows_by.values and said not in spec.rows_by.values:
         return None
     return re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")

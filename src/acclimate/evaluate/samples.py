@@ -121,7 +121,7 @@ def read_samples(path: Path, filter_name: str | None = None) -> list[Mapping[str
 
     Raises:
         DataError: the file is missing or in another form, holds several filters and none is chosen, or an id
-            stands twice.
+            stands twice and no `doc` tells its questions apart.
     """
     rows = list(_lines(path))
     filters = sorted({str(row["filter"]) for row in rows if "filter" in row})
@@ -136,7 +136,7 @@ def read_samples(path: Path, filter_name: str | None = None) -> list[Mapping[str
     found = [_plain(row) for row in rows]
     seen: set[str] = set()
     for row in found:
-        if row["id"] in seen:
+        if row["id"] in seen and row["doc"] is None:  # with its question beside it an id may repeat
             raise DataError(f"{path} has the question {row['id']!r} twice; give the samples of one run.")
         seen.add(row["id"])
     return found

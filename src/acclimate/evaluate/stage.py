@@ -12,7 +12,14 @@ from acclimate.engines.protocol import Engine, Message, Request, Sampling
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.benchmark import MAX_TOKENS_BY_KIND
 from acclimate.evaluate.catalogue import DATA_FOLDER
-from acclimate.evaluate.conditions import Condition, ItemKey, shown_images
+from acclimate.evaluate.conditions import (
+    ORIGINAL,
+    Condition,
+    ItemKey,
+    covered_items,
+    parted,
+    shown_images,
+)
 from acclimate.evaluate.judge import JudgeConfig
 from acclimate.evaluate.scorers import primary_scorer, scorers_for
 from acclimate.files import ImageStore
@@ -32,9 +39,10 @@ class EvaluateConfig(BaseModel):
     data: str = DATA_FOLDER
     """Folder of the published benchmarks' files, beside the recipe: they lie in `DATA/NAME` or in it."""
     conditions: tuple[Condition, ...] = ("original", "mismatch", "blank")
-    """What stands beside the question: its own picture, another question's, a grey one."""
+    """What stands beside the question: its own picture, another question's, one made from it, none. `mismatch.1`
+    and so on are replicates; `conditions.CONDITIONS` are the names."""
     seed: int = 0
-    """Of the mismatch donors; the intervals have their own in the report."""
+    """Of donors and drawn pictures; the intervals have their own in the report."""
     limit: int | None = Field(default=None, ge=1)
     """Rows per benchmark, for tests only; every output says so."""
     max_tokens: Mapping[str, int] = Field(default_factory=dict)
@@ -73,12 +81,12 @@ def predict(
         config: which conditions.
         model: the model's role in the run: `base`, `first_stage` or `adapted`; it changes no prompt and no
             donor.
-        store: the grey pictures are put there.
+        store: gives the pictures, and takes those that conditions make.
         log: replays replies of an earlier, interrupted run.
         max_tokens_by_benchmark: longest replies that the benchmarks themselves ask for; the config's win.
 
     Raises:
-        BenchmarkError: an item stands twice, or `mismatch` is impossible for one of the benchmarks.
+        BenchmarkError: an item stands twice, or a condition is impossible for one of the benchmarks.
     """
     _item_by_key(items)
     lengths = {**(max_tokens_by_benchmark or {}), **config.max_tokens}
@@ -111,11 +119,15 @@ def predict(
 def _by_picture(
     items: Sequence[Item], shown: Mapping[Condition, Mapping[ItemKey, ImageRef | None]]
 ) -> list[tuple[Condition, Item, ImageRef | None]]:
-    """Return every question under every condition, those that show one picture together, else in order."""
+    """Return every question under every condition, those that show one picture together, else in order.
+
+    A condition may leave items out; they are not asked under it.
+    """
     asked = [
         (condition, item, images[item.benchmark, item.id])
         for condition, images in shown.items()
         for item in items
+        if (item.benchmark, item.id) in images
     ]
     places: dict[str, int] = {}
     for _, _, image in asked:
@@ -135,10 +147,13 @@ def in_order(
 def _request(item: Item, condition: str, image: ImageRef | None, lengths: Mapping[str, int]) -> Request:
     max_tokens = lengths.get(item.benchmark, MAX_TOKENS_BY_KIND[item.kind])
     message = Message("user", item.question, () if image is None else (image,))
+    name, replicate = parted(condition)
     return Request(
         id=f"{item.benchmark}/{item.id}/{condition}",
         messages=(message,),
         sampling=Sampling(max_tokens=max_tokens),
+        # The same question again is asked again, not answered from the log.
+        sample=replicate if name == ORIGINAL else 0,
     )
 
 
@@ -154,7 +169,8 @@ def score(
 
     Raises:
         BenchmarkError: a prediction has no item, stands twice, or a model and condition answered
-            another set of a benchmark's items than the others did. Then nothing was missed in silence.
+            another set of items than the condition covers (`conditions.covered_items`: all of them but for
+            `mismatch_contrast`). Then nothing was missed in silence.
     """
     item_by_key = _item_by_key(items)
     answered: dict[tuple[str, str], set[ItemKey]] = defaultdict(set)
@@ -171,12 +187,14 @@ def score(
         answered[prediction.model, prediction.condition].add(key)
         table = tables[prediction.model, prediction.condition, prediction.benchmark]
         table.append((item_by_key[key], prediction))
+    covered = {condition: covered_items(items, condition) for condition in {each for _, each in answered}}
     for (model, condition), keys in answered.items():
-        if keys != item_by_key.keys():
-            missing = sorted(item_by_key.keys() - keys)
+        if keys != covered[condition]:
+            _, first = min((key in keys, key) for key in keys ^ covered[condition])
+            what = "one too many" if first in keys else "the first missing one"
             raise BenchmarkError(
-                f"{model} under {condition} answered {len(keys)} of {len(item_by_key)} items; "
-                f"the first missing one is {'/'.join(missing[0])}; build the predictions again"
+                f"{model} under {condition} answered {len(keys)} items and not the {len(covered[condition])} "
+                f"that it covers; {what} is {'/'.join(first)}; build the predictions again"
             )
     for table in tables.values():
         yield from score_table(table, (scorers_by_benchmark or {}).get(table[0][0].benchmark, ()))

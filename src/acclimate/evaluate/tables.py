@@ -21,6 +21,8 @@ _LONGEST_CELL = 1 << 30
 _ROWS_AT_ONCE = 64
 KEY = "_key"
 """The column that holds the name of each entry where a JSON file maps names to rows."""
+FILE = "_file"
+"""The column that holds the name of the row's file, without its ending, where there are several files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def read_rows(files: Sequence[Path]) -> list[Row]:
     Raises:
         BenchmarkError: a file cannot be read; it names the file and the line.
     """
-    return [_flattened(row) for path in files for row in _rows(path)]
+    rows = ((path, _flattened(row)) for path in files for row in _rows(path))
+    return [{**row, FILE: path.stem} if len(files) > 1 else row for path, row in rows]
 
 
 def _flattened(row: Row) -> Row:
@@ -88,6 +91,10 @@ def _rows(source: Path) -> Iterator[Row]:
         for line, part in enumerate(text.split("\n"), start=1):
             if part.strip():
                 yield from _json_rows(part, f"{source} line {line}", is_line=True)
+        return
+    if "}\n{" in text and text.startswith("{"):  # JSON lines under the name of JSON, as POPE's files are
+        for line, part in enumerate(text.strip().split("\n"), start=1):
+            yield from _json_rows(part, f"{source} line {line}", is_line=True)
         return
     yield from _json_rows(text, str(source), is_line=False)
 

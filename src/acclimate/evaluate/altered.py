@@ -1,0 +1,140 @@
+"""Pictures made from a picture: uniform ones, noise, and its own pixels in another order.
+
+Whatever is drawn comes from SHAKE-256 of a key, so the pixels are the same on every machine and with every
+version of every library; the key holds the picture's content hash, so one picture is altered in one way
+however many questions ask about it.
+
+Sources:
+    Uniform grey: arXiv 2603.03437. Permuted patches as a test of what a model needs from a picture: Naseer et
+    al. 2021, section 3.3. The rest is our own rule.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+GREY = 128
+"""Of 255. A uniform grey picture is the published blank condition (arXiv 2603.03437)."""
+PATCH_PX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The picture to be altered."""
+
+    width_px: int
+    height_px: int
+    open: Callable[[], Image.Image]
+    """Decodes it, upright and in RGB; called only where its pixels matter."""
+
+
+Maker: TypeAlias = Callable[[Source, str], Image.Image]
+"""Makes a picture of the source's size; the key decides what is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """One way to make a picture from a picture: a value in `ALTERATIONS`."""
+
+    make: Maker
+    is_drawn: bool = True
+    """Whether another key gives another picture, so that there are replicates."""
+    is_by_size: bool = False
+    """Whether the size alone decides the picture."""
+
+
+def uniform(level: int) -> Maker:
+    """Return what makes a picture of one grey level, 0 (black) to 255 (white)."""
+    return lambda source, _: Image.new("RGB", (source.width_px, source.height_px), (level,) * 3)
+
+
+def mean_colour(source: Source, _: str) -> Image.Image:
+    """Return a picture of the source's own mean colour (mean of each channel, rounded)."""
+    pixels = _pixels(source)
+    red, green, blue = (round(float(value)) for value in pixels.reshape(-1, 3).mean(axis=0))
+    return Image.new("RGB", (pixels.shape[1], pixels.shape[0]), (red, green, blue))
+
+
+def noise(source: Source, key: str) -> Image.Image:
+    """Return uniform noise: every channel of every pixel 0 to 255, independent of the source's pixels."""
+    shape = (source.height_px, source.width_px, 3)
+    drawn = hashlib.shake_256(key.encode()).digest(shape[0] * shape[1] * 3)
+    return Image.fromarray(np.frombuffer(drawn, dtype=np.uint8).reshape(shape))
+
+
+def pixel_shuffle(source: Source, key: str) -> Image.Image:
+    """Return the source's own pixels in another order."""
+    pixels = _pixels(source)
+    flat = pixels.reshape(-1, 3)
+    return Image.fromarray(flat[_order(len(flat), key)].reshape(pixels.shape))
+
+
+def patch_shuffle(source: Source, key: str) -> Image.Image:
+    """Return the source's own 16 by 16 patches in another order.
+
+    Where its sides are no multiples of 16, the narrower patches at the right and lower edges change places
+    among themselves, and the corner stays. A picture with a side below 32 pixels gets patches of half that
+    side.
+    """
+    pixels = _pixels(source)
+    height, width = pixels.shape[:2]
+    side = max(1, min(PATCH_PX, min(height, width) // 2))
+    out = pixels.copy()
+    rows, columns = height - height % side, width - width % side
+    _permute(out[:rows, :columns], (side, side), f"{key}/whole")
+    _permute(out[:rows, columns:], (side, width - columns), f"{key}/right")
+    _permute(out[rows:, :columns], (height - rows, side), f"{key}/lower")
+    return Image.fromarray(out)
+
+
+def _permute(area: Pixels, size: tuple[int, int], key: str) -> None:
+    """Exchange the patches of an area in place; its sides are multiples of theirs."""
+    if 0 in area.shape:
+        return
+    height, width = size
+    n_down, n_across = area.shape[0] // height, area.shape[1] // width
+    patches = area.reshape(n_down, height, n_across, width, 3).swapaxes(1, 2).reshape(-1, height, width, 3)
+    moved = patches[_order(len(patches), key)].reshape(n_down, n_across, height, width, 3)
+    area[:] = moved.swapaxes(1, 2).reshape(area.shape)
+
+
+def _order(n: int, key: str) -> npt.NDArray[np.intp]:
+    """Return a drawn order of n things that is not the one they are in, where there is another."""
+    for attempt in range(64):
+        drawn = hashlib.shake_256(f"{key}/{attempt}".encode()).digest(8 * n)
+        order: npt.NDArray[np.intp] = np.argsort(np.frombuffer(drawn, dtype="<u8"), kind="stable")
+        if n < 2 or (order != np.arange(n)).any():
+            break
+    return order
+
+
+def _pixels(source: Source) -> Pixels:
+    return np.asarray(source.open().convert("RGB"), dtype=np.uint8)
+
+
+def png(image: Image.Image) -> bytes:
+    """Return a picture as PNG, which keeps every pixel."""
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+ALTERATIONS: Mapping[str, Alteration] = {
+    "blank": Alteration(uniform(GREY), is_drawn=False, is_by_size=True),
+    "blank_black": Alteration(uniform(0), is_drawn=False, is_by_size=True),
+    "blank_white": Alteration(uniform(255), is_drawn=False, is_by_size=True),
+    "blank_mean": Alteration(mean_colour, is_drawn=False),
+    "noise": Alteration(noise),
+    "patch_shuffle": Alteration(patch_shuffle),
+    "pixel_shuffle": Alteration(pixel_shuffle),
+}
+"""By the condition's name. Names that end in _1 to _5 are kept for corruptions and their severities (`fog_3`),
+which come in as further values here:
+    **{f"{name}_{severity}": Alteration(partial(...)) for name in CORRUPTIONS for severity in range(1, 6)}"""
