@@ -1,4 +1,4 @@
-"""Every scorer by a table of replies: the mark, whether an answer was read, and why not; and what holds of all."""
+"""Every scorer by a table of replies: the mark, whether it was read, why not; and what holds of all texts."""
 
 import time
 import unicodedata
@@ -50,6 +50,7 @@ ORGANS = ("lung", "heart", "sweet potato", "potato")
 HEART = an_item("choice", "heart", choices=ORGANS)
 SIGNS = an_item("choice", "-5", choices=("+5", "-5", "3.5", "35"))
 ODD = an_item("choice", "a+b(c", choices=("a.b", "a+b(c", "[x]*", "\\d"))
+LETTERS = an_item("choice", "y", choices=("x", "y", "a", "1"))
 TWINS = an_item("choice", "lung", choices=("lung", "lung", "heart", "rice"))
 BLANK = an_item("choice", "heart", choices=("", "heart", "lung", "rice"))
 ACCENTS = an_item("choice", "crème brûlée", choices=("tarte", "crème brûlée", "鍋", "قلب"))
@@ -171,6 +172,7 @@ CHOICE_STRICT = [
     *cases(HEART, ("The answer is A. No wait, the answer is B.", UNPARSED), ("heart\u00a0", READ_1)),
     *cases(SIGNS, ("-5", READ_1), ("+5", READ_0), ("It is 5", UNPARSED), ("B", READ_1), ("3.5", READ_0)),
     *cases(ODD, ("a+b(c", READ_1), ("\\d", READ_0), ("B. a+b(c", READ_1), ("a b c", UNPARSED)),
+    *cases(LETTERS, ("B. y", READ_1), ("y", READ_1), ("(D) 1", READ_0), ("B", READ_1), ("B. x", UNPARSED)),
     *cases(TWINS, ("lung", READ_1), ("A", READ_1), ("B", READ_1), ("C", READ_0), ("A or B", UNPARSED)),
     *cases(BLANK, ("heart", READ_1), ("A", READ_0), ("B", READ_1), ("", UNPARSED), ("none", UNPARSED)),
     *cases(ACCENTS, (unicodedata.normalize("NFD", "Crème brûlée"), READ_1), ("creme brulee", UNPARSED)),
@@ -188,7 +190,7 @@ CHOICE_PAPER = [
     ),
     *cases(HEART, ("not B", READ_1), ("B (A)", READ_0), ("A lung, then B", READ_1), ("lung heart", READ_1)),
     *cases(BLANK, ("(B)", READ_1), (REFUSAL, READ_0)),
-    # Numbered from 0 where there are more choices than letters; the text of "dish 100" is in it too, but later.
+    # Numbered from 0 where there are more choices than letters.
     *cases(replace(DISHES, choices=DISHES.choices[:101]), ("a stray 17 here", READ_1), ("(17)", READ_1)),
     *cases(replace(DISHES, choices=DISHES.choices[:101]), ("dish 117", READ_1), ("dish 118", READ_0)),
 ]
@@ -208,7 +210,12 @@ LETTER_STRICT = [
         ("A\nB", UNPARSED),
     ),
     *cases(HEART, ("The answer is a plant", UNPARSED), ("the answer is b.", READ_1), (wide("B"), READ_1)),
-    *cases(HEART, ("A. ... The answer is B.", UNPARSED), ("B. heart\n\nA is a lung.", READ_1)),
+    *cases(
+        HEART,
+        ("A. ... The answer is B.", UNPARSED),
+        ("The answer is A. Wait, it is B.", UNPARSED),
+        ("B. heart\n\nA is a lung.", READ_1),
+    ),
     *cases(TWINS, ("The answer is B.", READ_1)),
 ]
 LETTER_PAPER = [
@@ -320,8 +327,8 @@ LABELS_RECALL_PAPER = [
         RICE, *NEVER_READ, (REFUSAL, READ_0), ("licorice", read(0.5)), ("riceegg", READ_1), ("ham", READ_0)
     ),
 ]
-# Seven of ten say yes: left out one by one, each ninth-or-tenth still has three others. Two say no: a third of
-# them has one other, which is 1/3; the eight others have two, 2/3.
+# Seven of ten say yes: whoever is left out, three are left. Two say no: of them, left out, one is left (1/3);
+# where one of the eight others is left out, two are (2/3).
 VQA_NO = (8 * 2 / 3 + 2 * 1 / 3) / 10
 VQA_STRICT = [
     *cases(VQA, (None, UNPARSED), ("", UNPARSED), ("?", UNPARSED), (REFUSAL, READ_0), ("Yes.", READ_1)),
@@ -342,7 +349,7 @@ VQA_SBT_PAPER = [
 ]
 ROUGE_STRICT = [
     *cases(CAPTION, (None, UNPARSED), ("", UNPARSED), ("?!", UNPARSED), ("a cat sits on a mat.", READ_1)),
-    # Of six words each "a cat on a mat" has five in order: 2 * 5 / (6 + 5). "dog" is half of the other reference.
+    # Of six words "a cat on a mat" has five in order: 2 * 5 / (6 + 5). "dog" is half of the other reference.
     *cases(
         CAPTION,
         ("A cat on a mat", read(10 / 11)),

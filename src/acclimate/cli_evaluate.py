@@ -61,14 +61,14 @@ def score_alone(asked: Asked, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _config(asked: Asked) -> Any:  # noqa: ANN401 - imported late
-    from acclimate.evaluate.conditions import CONDITIONS, unknown_conditions
+    from acclimate.evaluate.conditions import KNOWN, unknown_conditions
     from acclimate.evaluate.judge import JudgeConfig
     from acclimate.evaluate.stage import EvaluateConfig
 
     named = [each.strip() for each in (asked.conditions or "").split(",") if each.strip()]
     unknown = unknown_conditions(named)
     if unknown:
-        raise UsageError(f"--conditions: {'; '.join(unknown)}; there are {', '.join(CONDITIONS)}.")
+        raise UsageError(f"--conditions: {'; '.join(unknown)}; there are {KNOWN}.")
     given: dict[str, Any] = {"conditions": tuple(named)} if named else {}
     return EvaluateConfig(
         limit=asked.limit,
@@ -258,7 +258,7 @@ def export_benchmarks(
 ) -> None:
     """Write benchmarks in another tool's form."""
     from acclimate.evaluate.catalogue import locate
-    from acclimate.evaluate.conditions import CONDITIONS, shown_images, unknown_conditions
+    from acclimate.evaluate.conditions import KNOWN, shown_images, unknown_conditions
     from acclimate.evaluate.lmms_eval import write_benchmark
     from acclimate.evaluate.load import load_benchmark
     from acclimate.evaluate.vlmevalkit import write_tsvs
@@ -267,7 +267,7 @@ def export_benchmarks(
     named: list[Any] = [each.strip() for each in conditions.split(",") if each.strip()]
     unknown = unknown_conditions(named)
     if unknown or form not in ("lmms-eval", "vlmevalkit"):
-        raise UsageError(f"Give --form lmms-eval or vlmevalkit, and --conditions of {', '.join(CONDITIONS)}.")
+        raise UsageError(f"Give --form lmms-eval or vlmevalkit, and --conditions of {KNOWN}.")
     store = ImageStore(out / "pictures")
     located = [locate(each, data=data) for each in benchmarks]
     for each in located:

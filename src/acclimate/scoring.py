@@ -340,6 +340,7 @@ def _result(
             each.spec.name: {
                 "version": each.spec.version,
                 "sha256": each.sha256,
+                "files": list(each.files),
                 "split": each.spec.split,
                 "left_out": each.n_left_out,
                 "counts": dict(each.spec.counts),

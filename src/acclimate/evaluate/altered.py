@@ -1,4 +1,4 @@
-"""Pictures made from a picture: uniform ones, noise, and its own pixels in another order.
+"""Pictures made from a picture: uniform ones, noise, its own pixels in another order, corrupted ones.
 
 Whatever is drawn comes from SHAKE-256 of a key, so the pixels are the same on every machine and with every
 version of every library; the key holds the picture's content hash, so one picture is altered in one way
@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from acclimate.evaluate.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 GREY = 128
 """Of 255. A uniform grey picture is the published blank condition (arXiv 2603.03437)."""
@@ -29,6 +31,8 @@ PATCH_PX = 16
 class Source:
     """The picture to be altered."""
 
+    sha256: str
+    """Of its encoded bytes."""
     width_px: int
     height_px: int
     open: Callable[[], Image.Image]
@@ -126,7 +130,12 @@ def png(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-ALTERATIONS: Mapping[str, Alteration] = {
+def corrupted(name: str, severity: int) -> Maker:
+    """Return what corrupts a picture; the same in every run, whatever the seed."""
+    return lambda source, _: corrupt(source.open(), name, severity, source.sha256)
+
+
+OWN: Mapping[str, Alteration] = {
     "blank": Alteration(uniform(GREY), is_drawn=False, is_by_size=True),
     "blank_black": Alteration(uniform(0), is_drawn=False, is_by_size=True),
     "blank_white": Alteration(uniform(255), is_drawn=False, is_by_size=True),
@@ -135,6 +144,13 @@ ALTERATIONS: Mapping[str, Alteration] = {
     "patch_shuffle": Alteration(patch_shuffle),
     "pixel_shuffle": Alteration(pixel_shuffle),
 }
-"""By the condition's name. Names that end in _1 to _5 are kept for corruptions and their severities (`fog_3`),
-which come in as further values here:
-    **{f"{name}_{severity}": Alteration(partial(...)) for name in CORRUPTIONS for severity in range(1, 6)}"""
+"""By the condition's name, without the corruptions."""
+ALTERATIONS: Mapping[str, Alteration] = {
+    **OWN,
+    **{
+        f"{name}_{severity}": Alteration(corrupted(name, severity), is_drawn=False)
+        for name in CORRUPTIONS
+        for severity in SEVERITIES
+    },
+}
+"""By the condition's name; of corruptions it ends in the severity (`fog_3`)."""

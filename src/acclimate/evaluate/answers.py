@@ -131,7 +131,7 @@ def _offered(question: str, gold: Sequence[str]) -> list[tuple[str, ...]]:
 
 _MARKUP = re.compile(r"[*`$]|\\(?:boxed|text|mathrm|textbf)\b")
 _TAG = re.compile(r"</?answer>", re.IGNORECASE)
-_CLOSED = r"""(?=["'_\])}>]*(?:[.:,;!?。、]|\s?\Z|\n|\s[-–—]\s|\s(?:because|since)\b|[\])}]))"""
+_CLOSED = r"""(?=["'_\])}>]*(?:[:,;!?。、]|\.(?!\w)|\s?\Z|\n|\s[-–—]\s|\s(?:because|since)\b|[\])}]))"""
 _RIGHT = r"(?=\sis\s(?:the\s)?(?:correct|right|best)\b)"
 _OPEN = r"""["'(\[{<_]*"""
 _LETTER_ALONE = re.compile(r"\A\W*([A-Za-z])\W*\Z")
@@ -142,9 +142,10 @@ _LETTER_STATED = re.compile(
     r"答案[是为為]?|选[择项]?|選[擇項]?)"
     rf"\s?[:=–-]?\s?(?i:(?:option|choice)\s)?{_OPEN}(?:([A-Z]){_CLOSED}|([b-z])(?=[).]|\s?\Z|\n))"
 )
-_LETTER_SAID = re.compile(
-    r"\b(?i:option|choice|it(?:'s|\sis)|i(?:'d|\swould)?\s(?:choose|pick|select|say|go\swith)|choose|pick|select)"
-    rf"\s?:?\s?{_OPEN}([A-Z])(?:{_CLOSED}|{_RIGHT})"
+_LETTER_NAMED = re.compile(rf"\b(?i:option|choice)\s?:?\s?{_OPEN}([A-Z])(?:{_CLOSED}|{_RIGHT})")
+_LETTER_CLAIMED = re.compile(
+    r"\b(?i:it(?:'s|\sis)|i(?:'d|\swould)?\s(?:choose|pick|select|say|go\swith)|choose|pick|select)"
+    rf"\s?:?\s?{_OPEN}([A-Z]){_CLOSED}"
 )
 _LETTER_LISTED = re.compile(r"(?:^|(?<=\s))\(?([A-Z])[.:)]\s(?=\S)")
 _ANOTHER = re.compile(
@@ -186,8 +187,15 @@ def choice_index(choices: Sequence[str], text: str) -> int | None:
         Our own rule. The paper's reader guesses at random here (`scorers.paper_choice` keeps that).
     """
     plain = plain_text(text)
+    own = _letter_with_its_text(choices, plain)
+    if own is not None:
+        return own
     whole = _wholes(choices, text)
-    letters = set[int]() if whole and is_several(plain) else _letters_said(plain, len(choices))
+    is_letters = is_several(plain) or _LETTER_ALONE.match(plain)
+    if whole and is_letters:  # "y", where a choice is y
+        meant = whole | (_letters_said(plain, len(choices)) or set())
+        return meant.pop() if len(meant) == 1 else None
+    letters = _letters_said(plain, len(choices))
     if letters is None or len(letters) > 1:
         return None
     affirmed, denied = (whole, set[int]()) if whole else _contents(choices, text)
@@ -207,6 +215,17 @@ def _contents(choices: Sequence[str], text: str) -> tuple[set[int], set[int]]:
     alike = {wanted[index]: choices[index] for index in affirmed}
     others = {at for at, name in enumerate(wanted) if name in alike and choices[at] != alike[name]}
     return affirmed | others, denied
+
+
+def _letter_with_its_text(choices: Sequence[str], plain: str) -> int | None:
+    """Return the choice of which a reply is the letter and the whole text: "B. y", whatever the text is."""
+    first = _LETTER_FIRST.match(plain)
+    if first is None or len(choices) > 26:
+        return None
+    at, letter = _place(first)
+    index = ord(letter.upper()) - ord("A")
+    rest = _line(plain[at + 1 :].lstrip("\"'_)]}>.:,;-–— \n"))
+    return index if index < len(choices) and rest and rest == _line(choices[index]) else None
 
 
 def _wholes(choices: Sequence[str], text: str) -> set[int]:
@@ -239,6 +258,11 @@ def _letters_said(plain: str, n_choices: int) -> set[int] | None:
     return indices
 
 
+def letters_claimed(plain: str) -> set[str]:
+    """Return the letters that a text gives without the word "answer": "it is B", "I choose B"."""
+    return set(_LETTER_CLAIMED.findall(plain))
+
+
 def is_several(plain: str) -> bool:
     """Return whether a text is nothing but letters, and more than one: "B, C"."""
     return _SEVERAL.fullmatch(plain) is not None and len(set(filter(str.isalpha, plain))) > 1
@@ -247,22 +271,22 @@ def is_several(plain: str) -> bool:
 def _letter_places(plain: str) -> Iterator[tuple[int, str]]:
     """Yield the letters that a text names, with their places: those stated as the answer, else every one."""
     first = _LETTER_ALONE.match(plain) or _LETTER_FIRST.match(plain)
-    listed = set(_LETTER_LISTED.findall(plain)) if first else set()
+    listed = list(_LETTER_LISTED.finditer(plain)) if first else []
     stated = list(_LETTER_STATED.finditer(plain))
-    is_list = first is not None and len(listed) > 1
+    is_list = len({match[1] for match in listed}) > 1
     if first and not (stated and is_list):
         yield _place(first)
+    yield from map(_place, (*stated, *_LETTER_CLAIMED.finditer(plain)))
     if stated:
-        yield from map(_place, stated)
         return
     if is_list:
         # "A. lung B. heart" repeats the choices; "It is vitamin C. It ..." does not name the third one.
-        yield from ((0, letter) for letter in listed)
+        yield from map(_place, listed)
     for match in _LETTER_IN_BRACKETS.finditer(plain):
         before = plain[max(match.start() - 20, 0) : match.start()].lower().split()
         if not before or before[-1] not in _POINTERS:
             yield _place(match)
-    yield from map(_place, _LETTER_SAID.finditer(plain))
+    yield from map(_place, _LETTER_NAMED.finditer(plain))
 
 
 def _place(match: re.Match[str]) -> tuple[int, str]:

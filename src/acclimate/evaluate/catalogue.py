@@ -1,7 +1,7 @@
 """Finds a benchmark by its YAML file or by the name of a published one, and its files on this machine.
 
 Nothing is fetched: files lie in a folder the user names, or in this machine's cache of the Hugging Face hub.
-What was found is pinned by content: every result names the files' hashes (and the hub's commit).
+What was found is pinned by content: every result names the files and their hash.
 """
 
 import hashlib

@@ -7,6 +7,7 @@ All else is the same to the byte: prompt, decoding, longest reply.
     mismatch_within_stratum, mismatch_cross_stratum, mismatch_contrast
     blank                    uniform grey of the same size; blank_black, blank_white, blank_mean alike
     noise, patch_shuffle, pixel_shuffle   see `altered`
+    fog_3, ...               its own picture under a corruption and severity, see `corruptions`
     text_only                no picture at all: no image tokens; never replaced by a blank one
 
 `mismatch.1`, `mismatch.2`, ... are replicates: the same with other donors, or another draw. `original.1` asks
@@ -24,8 +25,9 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator
 
 from acclimate.errors import BenchmarkError
-from acclimate.evaluate.altered import ALTERATIONS, Source, png
+from acclimate.evaluate.altered import ALTERATIONS, OWN, Source, png
 from acclimate.evaluate.altered import GREY as GREY
+from acclimate.evaluate.corruptions import CORRUPTIONS
 from acclimate.evaluate.donors import Policy, contrast_ids, donor_by_id
 from acclimate.files import ImageStore
 from acclimate.records import ImageRef, Item
@@ -42,6 +44,11 @@ POLICIES: Mapping[str, Policy] = {
 """The donor policy of every condition that shows another question's picture."""
 CONDITIONS: tuple[str, ...] = (ORIGINAL, *POLICIES, *ALTERATIONS, TEXT_ONLY)
 """Every condition's name, without replicates."""
+KNOWN = (
+    f"{', '.join((ORIGINAL, *POLICIES, *OWN, TEXT_ONLY))}, and NAME_1 to NAME_5 of the corruptions "
+    f"{', '.join(CORRUPTIONS)}"
+)
+"""The same for people."""
 ItemKey: TypeAlias = tuple[str, str]
 """A benchmark's name and an item's id in it."""
 Shown: TypeAlias = dict[ItemKey, ImageRef | None]
@@ -62,15 +69,15 @@ def condition_named(text: str) -> str:
     name, dot, replicate = text.partition(".")
     if name not in CONDITIONS:
         near = difflib.get_close_matches(name, CONDITIONS, n=1, cutoff=0.4)
-        nearest = f"; the nearest known one is {near[0]!r}" if near else f"; known: {', '.join(CONDITIONS)}"
+        nearest = f"; the nearest known one is {near[0]!r}" if near else f"; known: {KNOWN}"
         raise ValueError(f"unknown condition {text!r}{nearest}")
     if not dot:
         return text
     is_number = replicate.isascii() and replicate.isdigit() and not replicate.startswith("0")
     if not is_number or not has_replicates(name):
         raise ValueError(
-            f"unknown condition {text!r}; replicates are counted from 1 ('mismatch.1'), and there are some of "
-            f"{', '.join(filter(has_replicates, CONDITIONS))}"
+            f"unknown condition {text!r}; replicates are counted from 1 ('mismatch.1'), and there are some "
+            f"of {', '.join(filter(has_replicates, CONDITIONS))}"
         )
     return text
 
@@ -112,7 +119,7 @@ def covered_items(items: Sequence[Item], condition: str) -> frozenset[ItemKey]:
 
 
 def left_out(items: Sequence[Item], conditions: Iterable[str]) -> Mapping[str, Mapping[str, int]]:
-    """Return how many items of each benchmark a condition leaves out; conditions that leave out none are not there."""
+    """Return how many items of each benchmark each condition leaves out, of the conditions that may."""
     found: dict[str, Mapping[str, int]] = {}
     for condition in dict.fromkeys(conditions):
         if covers_all(condition):
@@ -188,8 +195,8 @@ def _exchanged(items: Sequence[Item], name: str, replicate: int, seed: int) -> S
             shown |= {(benchmark, item.id): None for item in by_id.values() if item.image is None}
     if items and not shown:
         raise BenchmarkError(
-            "no two questions have the same text, other right answers and other pictures, so `mismatch_contrast` "
-            "has nothing to show; leave it out of evaluate.conditions"
+            "no two questions have the same text, other right answers and other pictures, so "
+            "`mismatch_contrast` has nothing to show; leave it out of evaluate.conditions"
         )
     return shown
 
@@ -202,7 +209,7 @@ def _altered(items: Sequence[Item], condition: str, seed: int, store: ImageStore
         size = (image.width_px, image.height_px)
         same = size if alteration.is_by_size else image.sha256
         if same not in made:
-            source = Source(*size, partial(store.open, image))
+            source = Source(image.sha256, *size, partial(store.open, image))
             made[same] = store.add(png(alteration.make(source, f"{seed}/{condition}/{image.sha256}")))
         return made[same]
 

@@ -58,8 +58,8 @@ def donor_by_id(
     without = next((item.id for item in every if not item.stratum), None)
     if without is not None:
         raise BenchmarkError(
-            f"benchmark {every[0].benchmark}: item {without} has no stratum, which donors {policy} go by; name "
-            "the column under columns.stratum, or leave the condition out of evaluate.conditions"
+            f"benchmark {every[0].benchmark}: item {without} has no stratum, which donors {policy} go by; "
+            "name the column under columns.stratum, or leave the condition out of evaluate.conditions"
         )
     if policy == "cross_stratum":
         return _deranged(_groups(every, by_stratum=True), f"{key}/cross", every[0].benchmark, "stratum")

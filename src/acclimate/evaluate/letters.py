@@ -5,7 +5,7 @@ Source: LLaVA's ScienceQA scripts, from a description of what they do. The stric
 
 import re
 
-from acclimate.evaluate.answers import choice_index, is_several, plain_text
+from acclimate.evaluate.answers import choice_index, is_several, letters_claimed, plain_text
 
 LETTERS = "ABCDE"
 """ScienceQA's options."""
@@ -71,9 +71,9 @@ def strict_letter(text: str, n_options: int) -> int | None:
     Returns:
         The index that every "the answer is X" or "Answer: X" of the text agrees on, whatever stands behind
         the letter and however often it is said; without such a statement what `answers.choice_index` reads
-        on the first line ("B", "(B)", "B. because ..."). None: statements that differ, an opening letter that
-        differs, a letter beyond the options, several letters ("A or B"), a statement taken back ("not sure if
-        the answer is A").
+        on the first line ("B", "(B)", "B. because ..."). None: statements that differ, an opening letter or
+        an "it is B" that differs, a letter beyond the options, several letters ("A or B"), a statement taken
+        back ("not sure if the answer is A").
 
     Source:
         Our own rule.
@@ -93,7 +93,7 @@ def strict_letter(text: str, n_options: int) -> int | None:
             said.add(match["letter"].upper())
     if n_statements == 0:
         return choice_index(("",) * n_options, plain.partition("\n")[0])
-    if len(said) != 1:
+    if len(said | letters_claimed(plain)) != 1 or not said:
         return None
     index = option_index(said.pop(), n_options)
     head = _HEAD.match(plain)

@@ -34,6 +34,8 @@ class Benchmark:
     """Rows of the file that are no part of the benchmark (`where`, `rows_by.values`)."""
     sha256: str = ""
     """Of the files of questions."""
+    files: tuple[str, ...] = ()
+    """Where they were; below the hub's cache their path names the commit."""
     given: Mapping[str, Given] = field(default_factory=dict)
     """What the benchmark's own training file gives away, by score row; empty where it is not here."""
     numbers: tuple[int, ...] = ()
@@ -122,7 +124,8 @@ def benchmark_of(
             made = list(_with_own_ids(spec, outcome, row, seen))
             items += made
             numbers += [number - 1] * len(made)
-            questions |= {item.id: cell_text(first(row, spec.columns.question), item.kind) for item in made}
+            asked = first(row, spec.columns.question) or first(row, spec.columns.prompt)
+            questions |= {item.id: cell_text(asked, item.kind) for item in made}
     _check_usable(items, rejections, source)
     del n_rows[""]
     return Benchmark(
@@ -132,6 +135,7 @@ def benchmark_of(
         dict(sorted(n_rows.items())),
         len(rows) - len(wanted),
         digest(files),
+        tuple(map(str, files)),
         _given(spec, folder, items, questions) if store is not None else {},
         tuple(numbers),
     )

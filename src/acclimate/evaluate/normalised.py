@@ -24,16 +24,11 @@ def normalised_answer(item: Item, text: str) -> str:
     return f"{_UNREAD} {' '.join(words(text))}" if answer is None else answer
 
 
-def normalised_gold(item: Item) -> str:
-    """Return the right answer as `normalised_answer` would; of several accepted ones, all, in order."""
-    return " | ".join(sorted(" ".join(words(gold)) for gold in item.gold))
-
-
 def _answer(item: Item, text: str) -> str | None:
     """Return the answer read from a reply to a question whose answers are read, None where none can be."""
     if item.kind == "choice":
         index = choice_index(item.choices, text)
-        return None if index is None else " ".join(words(item.choices[index]))
+        return None if index is None else item.choices[index]
     if item.kind == "multi_label":
         labels = labels_said(item.choices, text)
         return None if labels is None else " | ".join(labels)

@@ -69,7 +69,8 @@ def given_away(
         except BadRow:
             continue
         if cells.gold:
-            by_question[cells.benchmark, words(cells.question)][_plain(cells.gold)] += 1
+            asked = words(cells.question or cells.prompt)
+            by_question[cells.benchmark, asked][_plain(cells.gold)] += 1
             by_row[cells.benchmark][_plain(cells.gold)] += 1
         cell = first(row, spec.columns.image)
         cells_of_pictures.setdefault(picture_name(cell), cell)

@@ -39,8 +39,8 @@ class EvaluateConfig(BaseModel):
     data: str = DATA_FOLDER
     """Folder of the published benchmarks' files, beside the recipe: they lie in `DATA/NAME` or in it."""
     conditions: tuple[Condition, ...] = ("original", "mismatch", "blank")
-    """What stands beside the question: its own picture, another question's, one made from it, none. `mismatch.1`
-    and so on are replicates; `conditions.CONDITIONS` are the names."""
+    """What stands beside the question: its own picture, another question's, one made from it, or none.
+    `mismatch.1` and so on are replicates; `conditions.CONDITIONS` has the names."""
     seed: int = 0
     """Of donors and drawn pictures; the intervals have their own in the report."""
     limit: int | None = Field(default=None, ge=1)

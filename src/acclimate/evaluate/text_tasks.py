@@ -319,7 +319,13 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
 
 
 def _write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    _write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file unless it holds this text: `datasets` takes one with a new time for new data."""
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
 
 
 def _write_tasks(configs: Mapping[str, Mapping[str, Any]], tag: str, out: Path) -> tuple[str, ...]:
@@ -335,5 +341,5 @@ def _write_tasks(configs: Mapping[str, Mapping[str, Any]], tag: str, out: Path) 
             "metadata": {"version": VERSION},
         }
         text = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=1000)
-        write_text(out / f"{PREFIX}{name}.yaml", text)
+        _write(out / f"{PREFIX}{name}.yaml", text)
     return tuple(f"{PREFIX}{name}" for name in configs)

@@ -14,7 +14,7 @@ sums, BLEU a function of 2n + 2 sums. A draw adds up the sums of its clusters an
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TypeAlias
@@ -231,16 +231,80 @@ def _drawn_sums(blocks: Sequence[Array], n_clusters: int, key: str, n_draws: int
     varying = np.ascontiguousarray(table[:, varies])
     # Where all clusters have the same sum, so has every draw.
     drawn = np.tile(table[0] * n_clusters, (n_draws, 1))
+    for start, rows in _draws(n_clusters, key, n_draws):
+        drawn[start : start + rows.shape[0], varies] = rows @ varying
+    places = np.cumsum([block.shape[1] for block in blocks])[:-1]
+    return [np.ascontiguousarray(each) for each in np.split(drawn, places, axis=1)]
+
+
+def _draws(n_clusters: int, key: str, n_draws: int) -> Iterator[tuple[int, csr_array]]:
+    """Yield draws in parts: the first one's number, and a row of ones at the clusters drawn for each."""
     generator = generator_of(key)
     chunk = max(1, CHUNK_CELLS // n_clusters)
     for start in range(0, n_draws, chunk):
         n_here = min(chunk, n_draws - start)
         chosen = generator.integers(n_clusters, size=n_here * n_clusters, dtype=np.int32)
         ends = np.arange(n_here + 1, dtype=np.int32) * n_clusters
-        rows = csr_array((np.ones(len(chosen)), chosen, ends), shape=(n_here, n_clusters))
-        drawn[start : start + n_here, varies] = rows @ varying
-    places = np.cumsum([block.shape[1] for block in blocks])[:-1]
-    return [np.ascontiguousarray(each) for each in np.split(drawn, places, axis=1)]
+        yield start, csr_array((np.ones(len(chosen)), chosen, ends), shape=(n_here, n_clusters))
+
+
+def resample_pairs(
+    columns: Mapping[str, Mapping[tuple[str, str], float]],
+    cluster_by_item: Mapping[str, str],
+    *,
+    key: str,
+    seed: int,
+    n_draws: int = N_DRAWS,
+) -> Mapping[str, Resampled]:
+    """Return the mean over pairs of items of every column, and over resampled clusters.
+
+    The draws are those of `resample` with the same key, seed and clusters; a pair counts in a draw as often
+    as its two clusters together, the product of their numbers. A draw without any pair is NaN.
+
+    Args:
+        columns: by name; values by pair, the same pairs in all columns.
+        cluster_by_item: of all items of the benchmark, also those in no pair.
+        key: as for `resample`, likewise below.
+        seed: of the draws.
+        n_draws: how often clusters are drawn.
+
+    Raises:
+        ValueError: no pairs, columns over different pairs, a pair within one cluster, or a value that is not
+            finite.
+
+    Source:
+        Node bootstrap of dyadic data: Snijders and Borgatti 1999; the product weights: Owen 2007 (pigeonhole
+        bootstrap). Pairs that share an item or a cluster so vary together.
+    """
+    pairs = sorted(next(iter(columns.values()), {}))
+    if not pairs or any(sorted(values) != pairs for values in columns.values()):
+        raise ValueError(f"{key}: the columns have no pairs, or different ones")
+    clusters = {cluster: index for index, cluster in enumerate(sorted(set(cluster_by_item.values())))}
+    ends = np.array([[clusters[cluster_by_item[item]] for item in pair] for pair in pairs])
+    if (ends[:, 0] == ends[:, 1]).any():
+        raise ValueError(f"{key}: the two items of a pair are in different clusters")
+    table = {"": np.ones(len(pairs))} | {
+        name: np.array([values[pair] for pair in pairs], dtype=np.float64) for name, values in columns.items()
+    }
+    if not all(np.isfinite(values).all() for values in table.values()):
+        raise ValueError(f"{key}: values are finite numbers; found another")
+    shape = (len(clusters), len(clusters))
+    sums = {
+        name: csr_array((values, (ends[:, 0], ends[:, 1])), shape=shape) for name, values in table.items()
+    }
+    drawn = {name: np.zeros(n_draws) for name in table}
+    for start, rows in _draws(len(clusters), f"{seed}/{key}", n_draws):
+        counts = rows.toarray()
+        for name, matrix in sums.items():
+            drawn[name][start : start + len(counts)] = ((rows @ matrix).toarray() * counts).sum(axis=1)
+    n = drawn.pop("")
+    found = {}
+    for name, total in drawn.items():
+        value = math.fsum(table[name]) / len(pairs)
+        draws = np.divide(total, n, out=np.full(n_draws, np.nan), where=n > 0)
+        is_extreme = value in (0.0, 1.0) and bool(np.all(draws[n > 0] == value))
+        found[name] = Resampled(value, draws, len(pairs), len(clusters), is_extreme=is_extreme)
+    return found
 
 
 Term: TypeAlias = tuple[Resampled, float]

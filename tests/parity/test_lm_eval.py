@@ -1,0 +1,108 @@
+"""Our library calls give what the command line of lm-eval gives on the same exported model.
+
+benchmarks/peers/lm_eval_env.sh DIR
+ACCLIMATE_LM_EVAL_ENV=DIR python -m pytest tests/parity/test_lm_eval.py -m slow
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.data]
+
+ENVIRONMENT = os.environ.get("ACCLIMATE_LM_EVAL_ENV", "")
+WEIGHTS = Path(__file__).parents[2] / "src" / "acclimate" / "lab" / "weights"
+LIMIT, BATCH = 200, 8
+OURS = """
+import sys
+from pathlib import Path
+from acclimate.text_scoring import TextConfig, TextExecution, score_text
+model, out, truthfulqa, ethics, limit, batch = sys.argv[1:]
+score_text(
+    model,
+    ["truthfulqa", "ethics"],
+    Path(out),
+    config=TextConfig(truthfulqa=truthfulqa, ethics=ethics, limit=int(limit)),
+    execution=TextExecution(batch_size=int(batch), device="cpu"),
+)
+"""
+
+
+@pytest.fixture
+def programs() -> Path:
+    """The folder of the environment's programs."""
+    if not ENVIRONMENT:
+        pytest.skip(
+            "ACCLIMATE_LM_EVAL_ENV names no environment; make one with benchmarks/peers/lm_eval_env.sh"
+        )
+    found = Path(ENVIRONMENT).absolute() / "bin"
+    if not (found / "lm_eval").is_file():
+        pytest.skip(f"there is no {found / 'lm_eval'}; make it with benchmarks/peers/lm_eval_env.sh")
+    return found
+
+
+def run(command: list[object], cwd: Path) -> None:
+    """Run a command that reaches no network."""
+    more = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "hf"), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [*map(str, command)],
+        cwd=cwd,
+        env=os.environ | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
+
+
+@pytest.mark.parametrize("which", ["text-lm", "general-mllm"])
+def test_library_and_command_line_agree(which: str, tmp_path: Path, shared_data: Path, programs: Path):
+    source = exported = WEIGHTS / which
+    if which == "general-mllm":
+        exported = tmp_path / "exported"
+        run([programs / "python", "-m", "acclimate", "assemble", "--extract", source, exported], tmp_path)
+    truthfulqa, ethics = shared_data / "truthfulqa" / "TruthfulQA.csv", shared_data / "ethics"
+    arguments = [source, tmp_path / "ours", truthfulqa, ethics, LIMIT, BATCH]
+    run([programs / "python", "-c", OURS, *arguments], tmp_path)
+    result = json.loads((tmp_path / "ours" / "measurements.json").read_text())
+    ours = result["harness"]["model"]
+    assert len(ours) == 8
+
+    theirs: dict[str, dict[str, Any]] = {}
+    for task in ours:  # one at a time: batches of mixed tasks have other last bits in bfloat16
+        command = [programs / "lm_eval", "--model", "hf", "--model_args", f"pretrained={exported}"]
+        command += ["--include_path", tmp_path / "ours" / "tasks", "--tasks", task, "--device", "cpu"]
+        command += ["--batch_size", BATCH, "--limit", LIMIT, "--log_samples", "--output_path", f"cli-{task}"]
+        run(command, tmp_path)
+        (report,) = (tmp_path / f"cli-{task}").rglob("results_*.json")
+        theirs |= json.loads(report.read_text())["results"]
+        (samples,) = (tmp_path / f"cli-{task}").rglob("samples_*.jsonl")
+        assert lines(Path(result["samples"]["model"][task])) == lines(samples)  # every question, all it says
+
+    for task, row in ours.items():
+        for name, value in row.items():
+            if "," in name and "stderr" not in name:
+                assert value == theirs[task][name], (task, name)
+
+    measured = result["measurements"]
+    for task, row in theirs.items():
+        name = task.removeprefix("acclimate_")
+        if name.startswith("ethics") or name == "truthfulqa_mc1":
+            paper = measured[name]["original/accuracy_paper"]
+        elif name == "truthfulqa_mc2":
+            paper = measured[name]["original/mc2_paper"]
+        else:
+            assert measured[name]["original"]["value"] == pytest.approx(row["rougeL_acc,none"], abs=1e-12)
+            assert measured[name]["original/bleu_diff"]["value"] == pytest.approx(row["bleu_diff,none"] / 100)
+            continue
+        assert paper["value"] == pytest.approx(row["acc,none"], abs=1e-9)
+        assert paper["n"] == LIMIT
