@@ -500,9 +500,8 @@ def _(folder: Path) -> list[Want]:
         for at, answer in enumerate(("yes", "no")):
             asked = f"Is there a {category} snowboard in the image?"
             lines.append(json.dumps({"question_id": at, "image": names[at], "text": asked, "label": answer}))
-            wants.append(
-                Want(f"pope_{category}", "closed", asked, (answer,), picture=at, cluster=names[at], id=str(at))
-            )
+            where = f"pope_{category}"
+            wants.append(Want(where, "closed", asked, (answer,), picture=at, cluster=names[at], id=str(at)))
         (folder / f"coco_pope_{category}.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return wants
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import time
@@ -35,13 +36,14 @@ from acclimate.evaluate.corruptions_exact import (
 )
 from acclimate.evaluate.corruptions_noise import _poisson_table
 
-UNEVEN: dict[str, tuple[tuple[int, int], ...]] = {}
-"""Pairs of severities that the published constants do not put in the order of PSNR."""
+UNEVEN = {"glass_blur": {(1, 2), (3, 4)}, "frost": {(3, 4)}, "saturate": {(2, 3)}}
+"""Steps of severity that the published constants do not put in the order of PSNR. The package's own pictures
+rise at the same steps (tests/parity/corruptions_oracle.json, docs/robustness.md)."""
+N_KEYS = {"fog": 16, "frost": 100}
+"""Draws a picture where one draw differs from another by more than a severity from the next."""
 
-SIDE_PX = 96
 
-
-def scene(seed: int, size: tuple[int, int] = (SIDE_PX, SIDE_PX)) -> Image.Image:
+def scene(seed: int, size: tuple[int, int] = (96, 96)) -> Image.Image:
     """A picture with flat colours, edges, a slope and texture, from whole-number arithmetic alone."""
     bits = np.random.PCG64(seed)
     width, height = size
@@ -58,7 +60,9 @@ def scene(seed: int, size: tuple[int, int] = (SIDE_PX, SIDE_PX)) -> Image.Image:
 
 @cache
 def scenes() -> tuple[Image.Image, ...]:
-    return tuple(scene(seed, size) for seed, size in enumerate([(96, 96), (120, 80), (72, 110), (128, 96)] * 3))
+    return tuple(
+        scene(seed, size) for seed, size in enumerate([(96, 96), (120, 80), (72, 110), (128, 96)] * 3)
+    )
 
 
 def psnr(clean: Image.Image, made: Image.Image) -> float:
@@ -78,12 +82,22 @@ def test_all_nineteen_are_here() -> None:
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_pictures_get_worse_with_severity(name: str) -> None:
+    n_keys = 1 if name in PLAIN else N_KEYS.get(name, 3)
     means = [
-        np.mean([psnr(each, corrupt(each, name, severity, str(at))) for at, each in enumerate(scenes())])
+        float(
+            np.mean(
+                [
+                    psnr(each, corrupt(each, name, severity, f"{at} {key}"))
+                    for at, each in enumerate(scenes())
+                    for key in range(n_keys)
+                ]
+            )
+        )
         for severity in SEVERITIES
     ]
-    rising = tuple((at, at + 1) for at in (1, 2, 3, 4) if means[at] >= means[at - 1])
-    assert rising == UNEVEN.get(name, ()), [round(float(mean), 2) for mean in means]
+    rising = {(at, at + 1) for at in (1, 2, 3, 4) if means[at] >= means[at - 1]}
+    assert rising <= UNEVEN.get(name, set()), [round(mean, 2) for mean in means]
+    assert means[4] < means[0]
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -144,7 +158,27 @@ def test_png_holds_the_same_pixels() -> None:
 # --- the same bytes everywhere -------------------------------------------------------------------
 
 
-GOLDEN: dict[str, str] = {}
+GOLDEN = {
+    "gaussian_noise": "61c4be5266ad 0110008fc370 afa560af273e c06bd98e9094 43e2987fea9e",
+    "shot_noise": "09fc0de676ba 01ce66a5232a 8542fe070a5f 3de33c2b48ea aec3dcd2ff8b",
+    "impulse_noise": "4e08fd146e43 38545c9f1c53 41a3cb494995 3e22fac5fe80 cd77a2abb256",
+    "defocus_blur": "2f458d64f5b0 d08da5ef8f7d 2f0d26ac0aad e8f6364b1073 01d41a1797bf",
+    "glass_blur": "6fd347bf375d 890fd83665cb fb3b07f978a1 1f9738175153 559eccce2c7b",
+    "motion_blur": "7fd696c2e756 babf1dd08350 4be969dcb267 cbcae235d4e8 8226f392633c",
+    "zoom_blur": "69fd7a96e402 379c7f7bf9db 546a040dcebb 7dabf273f863 196346dc4fdf",
+    "snow": "00221e2adb87 5fdadf3d65b9 3bdea4cda84b 2fda6328fe66 5ee0fc798f1e",
+    "frost": "247f8891be1a 9bea2521dc66 dbdf73f25885 4ec56863b0b2 40eb0b8154d5",
+    "fog": "4387b56a7c57 0f47ca759db5 879e3b7aa0f9 650986133194 73d9dda16426",
+    "brightness": "b3e8ba033361 3846741abdbb e38bd6b241ba e747e7aa2457 112b0377d2b0",
+    "contrast": "361a859b1e96 986b482a7413 c26149a545ba 3f5a8d36ddf8 1fff71179703",
+    "elastic_transform": "a40112f96519 74ad698a5453 fe6402dd7fc4 d0f0061495e5 6c665afb6667",
+    "pixelate": "68126e6c3f7f 678fdbe51160 e44f8497df73 4fc29e364176 55751925c013",
+    "jpeg_compression": "4283d008d68b d31bdba98988 8228555290e8 1e96fe891492 d02ccce5fec5",
+    "speckle_noise": "18ac0b3d5307 c1938d4fc110 48f3faa5c2af f83e47abd300 eb0e7178573f",
+    "gaussian_blur": "40e4c2f8caef d7fd4b06163f 08a019e185df a5dd6a8e256c d0ef4b5e6bf2",
+    "spatter": "e36a9a67df64 9511ae1a0f50 65238e183651 92f0354d758e a18a7362bbe6",
+    "saturate": "88fb15357e61 266f2c5dbbff 0025ad995cd7 26983022cba5 2a9457fd552d",
+}
 """Hashes of one small picture at severities 1 to 5. Where they change, `corruptions.VERSION` must rise;
 `.venv/bin/python -m tests.test_corruptions` prints them."""
 
@@ -167,9 +201,17 @@ def golden_here() -> dict[str, str]:
     return golden()
 
 
-def test_another_process_gives_the_same_bytes() -> None:
-    command = [sys.executable, "-m", "tests.test_corruptions"]
-    ran = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, check=True, text=True)
+def test_another_process_on_an_older_processor_gives_the_same_bytes() -> None:
+    """NumPy and OpenBLAS are told to leave alone every vector unit that not all processors have."""
+    units = np.show_config("dicts")["SIMD Extensions"].get("found", [])
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.test_corruptions"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(units), "OPENBLAS_CORETYPE": "Prescott"},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
     assert ran.stdout == table(golden_here())
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import artifacts
+from acclimate.evaluate.conditions import covers_all
 from acclimate.files import ImageStore, read_json, read_records
 from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Score
 from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
@@ -36,6 +37,7 @@ def report_inputs(
         for name in ("evaluate-base", "evaluate-captions", "evaluate-adapted")
         if name in homes
         for score in read_records(homes[name] / "scores.parquet", Score)
+        if covers_all(score.condition)
     ]
     trainings = [homes[name] for name in ("train-captions", "train") if name in homes]
     losses = [row for home in trainings for row in read_records(home / "losses.parquet", LossRow)]

@@ -108,7 +108,7 @@ class Line:
         if told is None:
             raise RecipeError("The recipe names no data; add `ingest` or `conversations`.")
         if recipe.evaluate.benchmarks and "items" not in own:
-            own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
+            own["items"] = items_step(self.benchmarks(), recipe.evaluate)
         asked = recipe.evaluate, recipe.synthesize.execution, place
         marker = self.marker()
         if "items" in own:
@@ -155,7 +155,7 @@ class Line:
         if scored_on_own:
             own["items"] = self._held_out_items(own, judge)
         else:
-            own["items"] = items_step(self.benchmarks(), recipe.evaluate, self.store)
+            own["items"] = items_step(self.benchmarks(), recipe.evaluate)
         own["compose"] = composition_step(own["ingest"], mixed_in, general, recipe.compose, place)
         return own["compose"]
 
@@ -285,7 +285,7 @@ class Line:
                 recipe.curate,
                 place,
             )
-        return held_out_items_step(own["ingest"], judged, recipe.compose.keep, recipe.evaluate, place)
+        return held_out_items_step(own["ingest"], judged, recipe.compose.keep, recipe.evaluate)
 
     def plan_validation(self) -> str:
         """Add the step that writes tasks for the seed examples that tuning is not shown; return its name.

@@ -13,7 +13,7 @@ from acclimate.engines.protocol import Engine
 from acclimate.engines.spec import EngineExecution, spec_of
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.catalogue import locate
-from acclimate.evaluate.conditions import ORIGINAL
+from acclimate.evaluate.conditions import ORIGINAL, covers_all
 from acclimate.evaluate.ensemble import Answered, Form, SettleConfig, complement, settle, tally, upper_bound
 from acclimate.evaluate.judged import Judgement, judge, needs_judge, relative_marks, require_judge
 from acclimate.evaluate.letters import paper_letter, strict_letter
@@ -81,7 +81,7 @@ def score_checkpoint(
     place.needs(chosen)  # a folder that is no checkpoint is refused before any picture is read
     marker = None if config.judge is None else Model.named(config.judge, Path(), "--judge")
     loaded = [load_benchmark(each, store, config.limit) for each in located]
-    questions = items_step(loaded, config, store)
+    questions = items_step(loaded, config)
     answers = evaluation_step(ROLE, questions, chosen, config, execution, place, judge=marker)
     for step in (questions, answers):
         reused = artifacts.finished(step, out) is not None
@@ -329,7 +329,7 @@ def _result(
     n_rows = {name: n for each in loaded for name, n in each.n_rows_by_benchmark.items()}
     primary = primary_by_benchmark(items, scorers)
     measurements = measure(
-        scores,
+        [each for each in scores if covers_all(each.condition)],
         primary,
         n_rows_by_benchmark=n_rows,
         comparisons=((ROLE, AGAINST),),

@@ -22,7 +22,7 @@ from acclimate.engines.spec import EngineExecution
 from acclimate.errors import BenchmarkError, DataError
 from acclimate.evaluate import heldout
 from acclimate.evaluate import stage as evaluate_room
-from acclimate.evaluate.conditions import shown_images
+from acclimate.evaluate.conditions import check_conditions, exchanges_pictures, left_out, n_questions
 from acclimate.evaluate.donors import donor_by_id
 from acclimate.evaluate.judged import Judgement, needs_judge, require_judge
 from acclimate.evaluate.judged import judge as judge_answers
@@ -32,7 +32,6 @@ from acclimate.evaluate.scorers import primary_scorer
 from acclimate.evaluate.sums import published_sums
 from acclimate.files import (
     JSON,
-    ImageStore,
     blank_png,
     read_json,
     read_records,
@@ -425,7 +424,6 @@ def held_out_items_step(
     judged_step: Step | None,
     keep: Sequence[Label],
     config: evaluate_room.EvaluateConfig,
-    place: Place,
 ) -> Step:
     """Return the step that asks about held-out pairs: their captions, and the kept tasks made from them.
 
@@ -438,7 +436,7 @@ def held_out_items_step(
         judged = _judged(space.inputs["judged"]) if judged_step is not None else []
         kept = [each for each in judged if each.label in keep]
         tasks = list(heldout.task_items(kept, pairs))
-        few = "mismatch" in config.conditions and not _can_exchange_pictures(tasks)
+        few = exchanges_pictures(config.conditions) and not _can_exchange_pictures(tasks)
         items = [*heldout.caption_items(pairs, config.caption_question), *(() if few else tasks)]
         used = {item.id for item in items}
         dropped = {item.id for item in tasks if few}
@@ -454,7 +452,7 @@ def held_out_items_step(
         rejections += [
             Rejection(each.id, "items", f"judged_{each.label}") for each in judged if each.label not in keep
         ]
-        _check_conditions(items, config, place.store)
+        check_conditions(items, config.conditions, seed=config.seed)
         facts = [
             asdict(
                 BenchmarkFacts(
@@ -482,9 +480,7 @@ def held_out_items_step(
     return Step("items", evaluate_room.VERSION, content, inputs, run)
 
 
-def items_step(
-    benchmarks: Sequence[Benchmark], config: evaluate_room.EvaluateConfig, store: ImageStore
-) -> Step:
+def items_step(benchmarks: Sequence[Benchmark], config: evaluate_room.EvaluateConfig) -> Step:
     """Return the step that writes down the questions of benchmarks, and what a reader must know of them."""
     items = [item for benchmark in benchmarks for item in benchmark.items]
     rejections = [each for benchmark in benchmarks for each in benchmark.rejections]
@@ -498,7 +494,7 @@ def items_step(
     require_judge(items, has_judge=config.judge is not None)
 
     def run(space: Workspace) -> Outcome:
-        _check_conditions(items, config, store)
+        check_conditions(items, config.conditions, seed=config.seed)
         write_records(space.out / "items.parquet", items, Item)
         write_records(space.out / "rejections.parquet", rejections, Rejection)
         sums: JSON = {name: [list(term) for term in terms] for name, terms in published_sums(scorers).items()}
@@ -550,7 +546,7 @@ def evaluation_step(
             log=log,
             max_tokens_by_benchmark=lengths,
         )
-        total = len(items) * len(config.conditions)
+        total = n_questions(items, config.conditions)
         predictions = evaluate_room.in_order(place.tracked(name, answers, total), items, config.conditions)
         scores = list(evaluate_room.score(items, predictions, asked.get("scorers")))
         if judge is not None and needs_judge(items):
@@ -569,6 +565,8 @@ def evaluation_step(
         write_records(space.out / "scores.parquet", scores, Score)
         truncated = sum(each.finish_reason == "length" for each in predictions)
         counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}
+        for condition, by_benchmark in left_out(items, config.conditions).items():
+            counts[f"not asked under {condition}"] = sum(by_benchmark.values())
         return Outcome(counts, {}, run=how(execution))
 
     inputs, engines = place.needs(model)
@@ -635,9 +633,3 @@ def _can_exchange_pictures(items: Sequence[Item]) -> bool:
     except BenchmarkError:
         return False
     return True
-
-
-def _check_conditions(items: Sequence[Item], config: evaluate_room.EvaluateConfig, store: ImageStore) -> None:
-    """Find out that a condition is impossible before anything is trained."""
-    if "mismatch" in config.conditions:
-        shown_images(items, "mismatch", seed=config.seed, store=store)

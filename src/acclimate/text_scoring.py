@@ -85,7 +85,9 @@ class TextExecution(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=1, ge=1)
+    """Questions at a time. 1, which is lm-eval's own default, pads nothing: what a question gets then depends
+    on no other one, to the last bit. More is faster where there is a GPU."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
@@ -147,7 +149,7 @@ def score_text(
     Returns:
         As `scoring.score_checkpoint`, measured `original` (what was asked, without pictures); with `harness`
         (lm-eval's own numbers, by who and task), `unread` (ties and other choices that could not be read),
-        and `samples` by who and task. The five parts of ETHICS together give `ethics_mean` and
+        and `sample_files` by who and task. The five parts of ETHICS together give `ethics_mean` and
         `ethics_exact_mean`, in the latter the exact groups of the three parts that have them.
 
     Raises:
@@ -186,6 +188,7 @@ def score_text(
         "limit": config.limit,
         "lm_eval": lm_eval_version(),
         "predictions": str(out / "scores.parquet"),
+        "samples": str(out / "artifacts"),
     }
     write_records(out / "scores.parquet", _scores(homes), Score)
     write_json(out / "measurements.json", result)
@@ -368,7 +371,7 @@ def _result(homes: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
             role: {name: row for each in by_task.values() for name, row in each["results"].items()}
             for role, by_task in told.items()
         },
-        "samples": {
+        "sample_files": {
             role: {
                 file.stem.removeprefix("samples_"): str(file)
                 for home in by_task.values()

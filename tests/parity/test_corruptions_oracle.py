@@ -1,20 +1,26 @@
 """Our picture corruptions beside those of the package `imagecorruptions` 1.1.2, on real pictures.
 
-`sh benchmarks/peers/corruptions_env.sh` builds the package's environment, with libraries old enough that all of
-its 19 corruptions run. What was measured stands in `corruptions_oracle.json` beside this file and was written by
+`sh benchmarks/peers/corruptions_env.sh` builds the package's environment, with libraries old enough that all
+of its 19 corruptions run. What was measured stands in `corruptions_oracle.json` beside this file and was
+written by
 
     ACCLIMATE_CORRUPTIONS_ENV=/tmp/oracle/corruptions .venv/bin/python tests/parity/test_corruptions_oracle.py
 
-20 pictures of `pairs_general` and 10 of `vqa_rad`, one draw each. Corruptions without randomness are compared
-pixel by pixel; the package cuts fractions off where we round, which alone is half a level on average. The others
-are compared by how far they take a picture: PSNR against the clean one, mean and deviation of the change.
-docs/robustness.md says what differs and why.
+(a quarter of an hour, most of it the package's; a folder named as argument keeps the package's pictures, so
+that a change of ours is compared in a minute).
+
+20 pictures of `pairs_general` and 10 of `vqa_rad`, one draw each; those of more than 512 pixels a side are
+reduced to that, for the package's glass_blur takes a minute a megapixel. Corruptions without randomness are
+compared pixel by pixel; the package cuts fractions off where we round, which alone is half a level on
+average. The others are compared by how far they take a picture: PSNR against the clean one, mean and
+deviation of the change. docs/robustness.md says what differs and why.
 """
 
 import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,14 +36,30 @@ from acclimate.evaluate.corruptions import CORRUPTIONS, PLAIN, RANDOM, SEVERITIE
 STORED = Path(__file__).with_name("corruptions_oracle.json")
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 PACKAGES = ("imagecorruptions", "numpy", "scipy", "scikit-image", "opencv-python-headless", "numba", "pillow")
+LONGEST = 512
 FOLDERS = (("pairs_general/images", 20), ("vqa_rad/images", 10))
 
-PSNR_TOLERANCE_DB = 0.5
-"""Between the mean PSNRs of a random corruption, in decibels, unless `LOOSER_PSNR_DB` says otherwise."""
-LOOSER_PSNR_DB: Mapping[str, float] = {}
-PLAIN_TOLERANCE = 0.75
-"""Levels of 255, mean absolute difference: half a level is the package's cutting off of fractions."""
-LOOSER_PLAIN: Mapping[str, float] = {}
+PLAIN_TOLERANCE: Mapping[str, float] = {"": 0.75, "defocus_blur": 1.2}
+"""Mean absolute difference, levels of 255. Half a level is the package's cutting off of fractions; its discs
+of severities 4 and 5 do not sum to 1 and brighten the picture by a hundredth."""
+PSNR_TOLERANCE_DB: Mapping[str, float] = {
+    "": 0.25,
+    "fog": 1.0,
+    "frost": 1.0,
+    "spatter": 1.0,
+    "spatter 1": 5.0,
+}
+"""Between the mean PSNRs. One fog or frost differs from the next by decibels, so 30 draws say no more."""
+MEAN_TOLERANCE: Mapping[str, float] = {"": 1.0, "fog": 5.0, "frost": 8.0}
+"""Between the mean changes, levels of 255."""
+DEVIATION_TOLERANCE: Mapping[str, float] = {
+    "": 0.05,
+    "fog": 0.1,
+    "frost": 0.2,
+    "spatter": 0.1,
+    "spatter 1": 0.7,
+}
+"""Between the deviations of the change, as a share of the package's."""
 
 ORACLE = """
 import importlib.metadata, json, sys, warnings
@@ -61,17 +83,20 @@ json.dump(versions, open(Path(job["folder"]) / "versions.json", "w"))
 """
 
 
-def picture_files(data: Path) -> list[Path]:
-    """Pictures spread over the folders."""
-    files: list[Path] = []
+def real_pictures(data: Path) -> list[npt.NDArray[np.uint8]]:
+    """Pictures spread over the folders, none of more than 512 pixels a side."""
+    pictures = []
     for name, n in FOLDERS:
         every = sorted((data / name).glob("*.jpg"))
-        files += every[:: len(every) // n][:n]
-    return files
+        for path in every[:: len(every) // n][:n]:
+            image = Image.open(path).convert("RGB")
+            image.thumbnail((LONGEST, LONGEST))
+            pictures.append(np.asarray(image))
+    return pictures
 
 
-def run_package(env: Path, pictures: list[npt.NDArray[np.uint8]], names: list[str], folder: Path) -> Any:
-    """Let the package corrupt every picture; return its versions."""
+def run_package(env: Path, pictures: list[npt.NDArray[np.uint8]], names: list[str], folder: Path) -> None:
+    """Let the package corrupt every picture, and say its versions last."""
     paths = [folder / f"clean-{at}.npy" for at in range(len(pictures))]
     for path, pixels in zip(paths, pictures, strict=True):
         np.save(path, pixels)
@@ -80,7 +105,6 @@ def run_package(env: Path, pictures: list[npt.NDArray[np.uint8]], names: list[st
     asked.write_text(json.dumps(job | {"folder": str(folder), "packages": PACKAGES}))
     program.write_text(ORACLE)
     subprocess.run([env / "bin" / "python", program, asked], check=True, stdout=subprocess.DEVNULL)
-    return json.loads((folder / "versions.json").read_text())
 
 
 def psnr(clean: npt.NDArray[np.uint8], made: npt.NDArray[np.uint8]) -> float:
@@ -126,8 +150,10 @@ def random_figures(
 
 def measure(env: Path, data: Path, folder: Path, names: tuple[str, ...] = CORRUPTIONS) -> dict[str, Any]:
     """Everything that is compared, as figures."""
-    pictures = [np.asarray(Image.open(path).convert("RGB")) for path in picture_files(data)]
-    versions = run_package(env, pictures, list(names), folder)
+    pictures = real_pictures(data)
+    if not (folder / "versions.json").exists():
+        run_package(env, pictures, list(names), folder)
+    versions = json.loads((folder / "versions.json").read_text())
     figures: dict[str, dict[str, Any]] = {"plain": {}, "random": {}}
     for name in names:
         for severity in SEVERITIES:
@@ -137,8 +163,6 @@ def measure(env: Path, data: Path, folder: Path, names: tuple[str, ...] = CORRUP
             ]
             paths = [folder / f"{name}-{severity}-{at}.npy" for at in range(len(pictures))]
             theirs = [np.load(path) for path in paths]
-            for path in paths:
-                path.unlink()
             if name in PLAIN:
                 found = plain_figures(ours, theirs)
                 found |= {"psnr_db": random_figures(pictures, ours, theirs)["psnr_db"]}
@@ -155,7 +179,7 @@ def named_environment() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def figures() -> dict[str, Any]:
     env = named_environment()
     if env is None:
         pytest.skip(
@@ -163,23 +187,39 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         )
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real data in {SHARED_DATA}")
-    return measure(env, SHARED_DATA, tmp_path_factory.mktemp("oracle"))
+    # Over a gigabyte of pictures: not in pytest's folder, which keeps those of three runs.
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(env, SHARED_DATA, Path(folder))
 
 
 pytestmark = pytest.mark.slow
 
 
+def tolerance(tolerances: Mapping[str, float], name: str, severity: str) -> float:
+    """That of a corruption and severity, else of the corruption, else of all."""
+    return tolerances.get(f"{name} {severity}", tolerances.get(name, tolerances[""]))
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_corruptions_have_the_package_s_pixels(figures: dict[str, Any], name: str) -> None:
     for severity, each in figures["plain"][name].items():
-        assert each["mean_absolute_difference"] < LOOSER_PLAIN.get(name, PLAIN_TOLERANCE), severity
+        assert each["mean_absolute_difference"] < tolerance(PLAIN_TOLERANCE, name, severity), severity
+
+
+@pytest.mark.parametrize("name", ["pixelate", "jpeg_compression"])
+def test_these_have_them_to_the_bit(figures: dict[str, Any], name: str) -> None:
+    assert [each["largest_difference"] for each in figures["plain"][name].values()] == [0] * 5
 
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_random_corruptions_go_as_far_as_the_package_s(figures: dict[str, Any], name: str) -> None:
     for severity, each in figures["random"][name].items():
         ours, theirs = each["psnr_db"]
-        assert abs(ours - theirs) < LOOSER_PSNR_DB.get(name, PSNR_TOLERANCE_DB), severity
+        assert abs(ours - theirs) < tolerance(PSNR_TOLERANCE_DB, name, severity), severity
+        ours, theirs = each["mean_change"]
+        assert abs(ours - theirs) < tolerance(MEAN_TOLERANCE, name, severity), severity
+        ours, theirs = each["deviation_of_change"]
+        assert abs(ours / theirs - 1) < tolerance(DEVIATION_TOLERANCE, name, severity), severity
 
 
 def test_the_stored_figures_are_these(figures: dict[str, Any]) -> None:
@@ -193,8 +233,10 @@ def main() -> None:
     env = named_environment()
     if env is None:
         raise SystemExit("ACCLIMATE_CORRUPTIONS_ENV names no environment; see the head of this file.")
-    with tempfile.TemporaryDirectory() as folder:
-        figures = measure(env, SHARED_DATA, Path(folder))
+    with tempfile.TemporaryDirectory() as passing:
+        folder = Path(sys.argv[1] if len(sys.argv) > 1 else passing)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = measure(env, SHARED_DATA, folder)
     STORED.write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -16,18 +16,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.data]
 
 ENVIRONMENT = os.environ.get("ACCLIMATE_LM_EVAL_ENV", "")
 WEIGHTS = Path(__file__).parents[2] / "src" / "acclimate" / "lab" / "weights"
-LIMIT, BATCH = 200, 8
+LIMIT = 200
 OURS = """
 import sys
 from pathlib import Path
 from acclimate.text_scoring import TextConfig, TextExecution, score_text
-model, out, truthfulqa, ethics, limit, batch = sys.argv[1:]
+model, out, truthfulqa, ethics, limit = sys.argv[1:]
 score_text(
     model,
     ["truthfulqa", "ethics"],
     Path(out),
     config=TextConfig(truthfulqa=truthfulqa, ethics=ethics, limit=int(limit)),
-    execution=TextExecution(batch_size=int(batch), device="cpu"),
+    execution=TextExecution(device="cpu"),
 )
 """
 
@@ -71,22 +71,20 @@ def test_library_and_command_line_agree(which: str, tmp_path: Path, shared_data:
         exported = tmp_path / "exported"
         run([programs / "python", "-m", "acclimate", "assemble", "--extract", source, exported], tmp_path)
     truthfulqa, ethics = shared_data / "truthfulqa" / "TruthfulQA.csv", shared_data / "ethics"
-    arguments = [source, tmp_path / "ours", truthfulqa, ethics, LIMIT, BATCH]
+    arguments = [source, tmp_path / "ours", truthfulqa, ethics, LIMIT]
     run([programs / "python", "-c", OURS, *arguments], tmp_path)
     result = json.loads((tmp_path / "ours" / "measurements.json").read_text())
     ours = result["harness"]["model"]
     assert len(ours) == 8
 
-    theirs: dict[str, dict[str, Any]] = {}
-    for task in ours:  # one at a time: batches of mixed tasks have other last bits in bfloat16
-        command = [programs / "lm_eval", "--model", "hf", "--model_args", f"pretrained={exported}"]
-        command += ["--include_path", tmp_path / "ours" / "tasks", "--tasks", task, "--device", "cpu"]
-        command += ["--batch_size", BATCH, "--limit", LIMIT, "--log_samples", "--output_path", f"cli-{task}"]
-        run(command, tmp_path)
-        (report,) = (tmp_path / f"cli-{task}").rglob("results_*.json")
-        theirs |= json.loads(report.read_text())["results"]
-        (samples,) = (tmp_path / f"cli-{task}").rglob("samples_*.jsonl")
-        assert lines(Path(result["samples"]["model"][task])) == lines(samples)  # every question, all it says
+    command = [programs / "lm_eval", "--model", "hf", "--model_args", f"pretrained={exported}"]
+    command += ["--include_path", tmp_path / "ours" / "tasks", "--tasks", ",".join(ours), "--device", "cpu"]
+    run([*command, "--limit", LIMIT, "--log_samples", "--output_path", "theirs"], tmp_path)
+    (report,) = (tmp_path / "theirs").rglob("results_*.json")
+    theirs: dict[str, dict[str, Any]] = json.loads(report.read_text())["results"]
+    for task in ours:  # every question, all that is said of it
+        (samples,) = (tmp_path / "theirs").rglob(f"samples_{task}_2*.jsonl")
+        assert lines(Path(result["sample_files"]["model"][task])) == lines(samples)
 
     for task, row in ours.items():
         for name, value in row.items():

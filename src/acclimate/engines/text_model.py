@@ -6,13 +6,11 @@ written to disk. Torch is imported when a model is loaded.
 """
 # ruff: noqa: ANN401
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from acclimate.engines.checkpoint import adapter_base, require_checkpoint
-from acclimate.engines.families import load_model
 from acclimate.engines.open import resolved_dtype
 from acclimate.errors import EngineError
 
@@ -41,7 +39,9 @@ def load_text_model(
     require_checkpoint(path)
     folder = adapter_base(path) or path
     exact = resolved_dtype(path, dtype)
-    library: Any = importlib.import_module("transformers")
+    import transformers
+
+    library: Any = transformers
     try:
         config = library.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         tokenizer = library.AutoTokenizer.from_pretrained(
@@ -53,6 +53,8 @@ def load_text_model(
             "config.json, *.safetensors and the tokenizer's files."
         ) from error
     if type(config) in library.AutoModelForImageTextToText._model_mapping:
+        from acclimate.engines.families import load_model
+
         model = load_model(path, exact)
     elif type(config) in library.AutoModelForCausalLM._model_mapping:
         model = _load_causal(library, path, folder, exact)
@@ -75,7 +77,8 @@ def _load_causal(library: Any, path: Path, folder: Path, dtype: str) -> Any:
             output_loading_info=True,
         )
         if folder != path:
-            peft: Any = importlib.import_module("peft")
+            import peft
+
             model = peft.PeftModel.from_pretrained(model, path).merge_and_unload()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise EngineError(
@@ -91,7 +94,8 @@ def _load_causal(library: Any, path: Path, folder: Path, dtype: str) -> Any:
 
 
 def _device(name: str) -> str:
-    torch: Any = importlib.import_module("torch")
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"

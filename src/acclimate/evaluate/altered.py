@@ -11,8 +11,9 @@ Sources:
 
 import hashlib
 import io
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -20,11 +21,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from acclimate.evaluate.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from acclimate.evaluate.corruptions import VERSION as CORRUPTIONS_VERSION
+from acclimate.files import ImageStore
+from acclimate.records import ImageRef
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 GREY = 128
 """Of 255. A uniform grey picture is the published blank condition (arXiv 2603.03437)."""
 PATCH_PX = 16
+VERSION = f"1/{CORRUPTIONS_VERSION}"
+"""Rises when the same picture, condition and key come to give other pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,8 @@ class Alteration:
     """Whether another key gives another picture, so that there are replicates."""
     is_by_size: bool = False
     """Whether the size alone decides the picture."""
+    level: int = 1
+    """Of the packing, 0 (none, as for pixels that cannot be packed) to 9."""
 
 
 def uniform(level: int) -> Maker:
@@ -123,11 +131,46 @@ def _pixels(source: Source) -> Pixels:
     return np.asarray(source.open().convert("RGB"), dtype=np.uint8)
 
 
-def png(image: Image.Image) -> bytes:
-    """Return a picture as PNG, which keeps every pixel."""
+def altered_png(alteration: Alteration, source: Source, key: str) -> bytes:
+    """Return the altered picture as PNG, which keeps every pixel."""
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=1)
+    alteration.make(source, key).save(out, "PNG", compress_level=alteration.level)
     return out.getvalue()
+
+
+class Made:
+    """Which pictures a store already holds, by what they were made from, so that no run makes one twice.
+
+    One line each in `altered/CONDITION.jsonl` beside the store's pictures. A torn line is none.
+    """
+
+    def __init__(self, store: ImageStore, condition: str) -> None:
+        """Read what earlier runs have made under a condition."""
+        self._store = store
+        self._path = store.root / "altered" / f"{condition}.jsonl"
+        self._refs: dict[str, ImageRef] = {}
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.is_file() else []
+        for line in lines:
+            try:
+                row = json.loads(line)
+                key = row.pop("key")
+                self._refs[key] = ImageRef(**row)
+            except (ValueError, TypeError, LookupError):
+                continue
+
+    def get(self, key: str) -> ImageRef | None:
+        """Return the picture made with this key, if the store still holds it."""
+        ref = self._refs.get(key)
+        return ref if ref is not None and self._store.locate(ref) is not None else None
+
+    def keep(self, key: str, ref: ImageRef) -> None:
+        """Remember a picture that the store now holds."""
+        self._refs[key] = ref
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"key": key, **asdict(ref)}) + "\n"
+        # One write in append mode: lines of several processes never mix.
+        with self._path.open("ab", buffering=0) as handle:
+            handle.write(line.encode())
 
 
 def corrupted(name: str, severity: int) -> Maker:
@@ -136,11 +179,11 @@ def corrupted(name: str, severity: int) -> Maker:
 
 
 OWN: Mapping[str, Alteration] = {
-    "blank": Alteration(uniform(GREY), is_drawn=False, is_by_size=True),
-    "blank_black": Alteration(uniform(0), is_drawn=False, is_by_size=True),
-    "blank_white": Alteration(uniform(255), is_drawn=False, is_by_size=True),
+    "blank": Alteration(uniform(GREY), is_drawn=False, is_by_size=True, level=6),
+    "blank_black": Alteration(uniform(0), is_drawn=False, is_by_size=True, level=6),
+    "blank_white": Alteration(uniform(255), is_drawn=False, is_by_size=True, level=6),
     "blank_mean": Alteration(mean_colour, is_drawn=False),
-    "noise": Alteration(noise),
+    "noise": Alteration(noise, level=0),
     "patch_shuffle": Alteration(patch_shuffle),
     "pixel_shuffle": Alteration(pixel_shuffle),
 }

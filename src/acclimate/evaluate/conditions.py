@@ -25,7 +25,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator
 
 from acclimate.errors import BenchmarkError
-from acclimate.evaluate.altered import ALTERATIONS, OWN, Source, png
+from acclimate.evaluate.altered import ALTERATIONS, OWN, VERSION, Made, Source, altered_png
 from acclimate.evaluate.altered import GREY as GREY
 from acclimate.evaluate.corruptions import CORRUPTIONS
 from acclimate.evaluate.donors import Policy, contrast_ids, donor_by_id
@@ -100,6 +100,11 @@ Condition: TypeAlias = Annotated[str, AfterValidator(condition_named)]
 def has_replicates(name: str) -> bool:
     """Return whether a condition may be asked several times, with other draws or to see answers change."""
     return name == ORIGINAL or name in POLICIES or (name in ALTERATIONS and ALTERATIONS[name].is_drawn)
+
+
+def exchanges_pictures(conditions: Iterable[str]) -> bool:
+    """Return whether some condition shows another question's picture."""
+    return any(parted(condition)[0] in POLICIES for condition in conditions)
 
 
 def covers_all(condition: str) -> bool:
@@ -203,14 +208,19 @@ def _exchanged(items: Sequence[Item], name: str, replicate: int, seed: int) -> S
 
 def _altered(items: Sequence[Item], condition: str, seed: int, store: ImageStore) -> Shown:
     alteration = ALTERATIONS[parted(condition)[0]]
-    made: dict[object, ImageRef] = {}
+    made = Made(store, condition)
+    start = f"{seed}/{condition}" if alteration.is_drawn else condition
 
     def of(image: ImageRef) -> ImageRef:
         size = (image.width_px, image.height_px)
-        same = size if alteration.is_by_size else image.sha256
-        if same not in made:
-            source = Source(image.sha256, *size, partial(store.open, image))
-            made[same] = store.add(png(alteration.make(source, f"{seed}/{condition}/{image.sha256}")))
-        return made[same]
+        same = "x".join(map(str, size)) if alteration.is_by_size else image.sha256
+        key = f"{start}/{same}"
+        known = made.get(f"{VERSION}/{key}")
+        if known is not None:
+            return known
+        source = Source(image.sha256, *size, partial(store.open, image))
+        ref = store.add(altered_png(alteration, source, key))
+        made.keep(f"{VERSION}/{key}", ref)
+        return ref
 
     return {(item.benchmark, item.id): item.image and of(item.image) for item in items}

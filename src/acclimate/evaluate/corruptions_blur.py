@@ -1,7 +1,9 @@
 """Blur: out of focus, behind frosted glass, moved, zoomed, and plainly Gaussian.
 
-Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261), appendix B; constants as published with ImageNet-C.
+Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261); constants as published with ImageNet-C.
 """
+
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +27,8 @@ GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 """Deviation of the Gaussian, reach of the exchange, both in pixels; rounds."""
 MOTION = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))
 """Radius, deviation, in pixels."""
-ZOOM = ((1, 12), (1, 16), (2, 11), (2, 13), (3, 11))
-"""Hundredths by which a zoom grows from 1, and how many zooms there are."""
+ZOOM = ((0.01, 12), (0.01, 16), (0.02, 11), (0.02, 13), (0.03, 11))
+"""By how much a zoom grows from 1, and how many zooms there are."""
 GAUSSIAN_DEVIATION = (1, 2, 3, 4, 6)
 """In pixels."""
 
@@ -110,20 +112,22 @@ def zoom_blur(pixels: Pixels, severity: int) -> Pixels:
     picture = Image.fromarray(pixels)
     total = pixels.astype(np.int32)
     for at in range(n):
-        down, across = (_zoom_box(size, 100 + step * at) for size in (height, width))
+        # As published, by floats: their last bits decide where a size falls on half a pixel.
+        zoom = 1 + at * ((1 + step) - 1)
+        down, across = (_zoom_box(size, zoom) for size in (height, width))
         box = (across[0], down[0], across[1], down[1])
         total += np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box))
     return to_pixels(total / (n + 1))
 
 
-def _zoom_box(size: int, hundredths: int) -> tuple[float, float]:
+def _zoom_box(size: int, zoom: float) -> tuple[float, float]:
     """Return where a zoomed picture's edges lie in the picture, in pixels along one axis.
 
     A centred cut is stretched, its outermost pixels' centres to the outermost pixels' centres, and what the
     whole numbers leave over is trimmed.
     """
-    cut = -(-size * 100 // hundredths)
-    stretched = (cut * hundredths + 50) // 100
+    cut = math.ceil(size / zoom)
+    stretched = round(cut * zoom)
     scale = (cut - 1) / max(stretched - 1, 1) or 1.0
     start = (size - cut) // 2 + (stretched - size) // 2 * scale + 0.5 - scale / 2
     return max(start, 0.0), min(start + size * scale, float(size))

@@ -1,6 +1,6 @@
 """Contrast, saturation, elastic deformation, big pixels and JPEG.
 
-Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261), appendix B; constants as published with ImageNet-C,
+Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261); constants as published with ImageNet-C,
 those of the elastic deformation as in the package `imagecorruptions`, which scales it to the picture.
 """
 

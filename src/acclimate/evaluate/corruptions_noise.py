@@ -1,6 +1,6 @@
 """Noise: of a sensor, of few photons, of dead pixels, and growing with the light.
 
-Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261), appendix B; constants as published with ImageNet-C,
+Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261); constants as published with ImageNet-C,
 for pixels of 0 to 1.
 """
 

@@ -1,6 +1,6 @@
 """Weather: snow, frost, fog, brightness, and spatter of water or mud.
 
-Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261), appendix B; constants as published with ImageNet-C,
+Source: Hendrycks and Dietterich 2019 (arXiv 1903.12261); constants as published with ImageNet-C,
 for pixels of 0 to 1. Frost is drawn, not photographed, and the light on water drops is our own: see
 docs/robustness.md.
 """
@@ -49,8 +49,8 @@ whether it is mud."""
 WATER = (175.0, 238.0, 238.0)
 MUD = (63.0, 42.0, 20.0)
 MUD_THRESHOLD = 0.8
-DEEPEST = 20.0
-"""Pixels from a drop's rim after which its light changes no more."""
+FURTHEST = 20.0
+"""Pixels from a drop's rim after which the light changes no more."""
 
 FROST_TINTS = ((102, 115, 127), (153, 163, 173), (112, 158, 173), (204, 207, 212), (212, 214, 219))
 """Mean colours of our five frosts; together those of the photographs in `imagecorruptions`, which were
@@ -191,18 +191,39 @@ def _muddied(pixels: Pixels, splashes: npt.NDArray[np.bool_], smoothing: float) 
 
 
 def _wetted(pixels: Pixels, liquid: Floats, strength: float) -> Pixels:
-    """Add light to drops: more the thicker they are and the further from the rim, most on the lower right."""
-    # A frame of dry lens, so that a picture wholly under water has a rim too.
-    wet = np.pad(liquid > 0, 1)
-    depth: Floats = np.minimum(distance_transform_edt(wet), DEEPEST)
-    middle = depth[1:-1, 1:-1]
-    slope = depth[:-2, :-2] - depth[2:, 2:]
-    slope += (depth[:-2, 1:-1] - depth[2:, 1:-1] + depth[1:-1, :-2] - depth[1:-1, 2:]) / 2
-    light = np.maximum(middle + slope, 0)
-    for axis in (0, 1):
-        light = correlate1d(light, np.ones(3), axis=axis, mode="mirror") / 3
-    glint: Floats = liquid * light
+    """Add light to drops: more the thicker they are and the further from a rim, most on the lower right.
+
+    How far counts as a rank among all of the picture's pixels, so the light has the same spread whether drops
+    are many or few.
+    """
+    rims = _rims(liquid > 0)
+    if not rims.any():
+        return pixels.copy()
+    # Whole sixteenths of a pixel, so that sums are exact.
+    away = np.floor(np.minimum(distance_transform_edt(~rims), FURTHEST) * 16)
+    levels = (_box(away) // (9 * 16)).astype(np.intp)
+    n_levels = np.bincount(levels.ravel())
+    n_nearest = int(n_levels[n_levels > 0][0])
+    ranks = np.rint(255 * (np.cumsum(n_levels) - n_nearest) / max(levels.size - n_nearest, 1))
+    height = np.pad(ranks[levels], 1, mode="reflect")
+    light = height[1:-1, 1:-1] + 2 * (height[2:, 2:] - height[:-2, :-2])
+    light += height[2:, 1:-1] + height[1:-1, 2:] - height[:-2, 1:-1] - height[1:-1, :-2]
+    glint: Floats = liquid * _box(np.clip(light, 0, 255))
     highest = glint.max()
     if highest <= 0:
         return pixels.copy()
     return to_pixels(pixels + (glint * (strength / highest))[..., None] * np.array(WATER))
+
+
+def _rims(wet: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the wet pixels that have a dry one above, below or beside them; the border is no rim."""
+    framed = np.pad(wet, 1, mode="edge")
+    surrounded = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
+    return wet & ~surrounded
+
+
+def _box(values: Floats) -> Floats:
+    """Return the sums over three by three pixels."""
+    for axis in (0, 1):
+        values = correlate1d(values, np.ones(3), axis=axis, mode="mirror")
+    return values

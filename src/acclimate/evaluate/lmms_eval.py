@@ -266,6 +266,8 @@ def _rows(
     task: _Task, items: Sequence[Item], shown: Mapping[ItemKey, ImageRef | None], store: ImageStore
 ) -> Iterator[dict[str, Any]]:
     for item in items:
+        if (item.benchmark, item.id) not in shown:
+            continue  # the condition does not cover it
         image = shown[item.benchmark, item.id]
         picture = None
         if image is not None:

@@ -85,9 +85,9 @@ def given_away(
             hits += answers.most_common(1)[0][0] == _plain(item.gold)
         found[name] = _given(by_row[name].total(), hits, own, seen)
         n_hits += hits
-    asked = [item for item in items if item.benchmark in found]
     if len(found) > 1:
-        found[spec.name] = _given(sum(each.n_train for each in found.values()), n_hits, asked, seen)
+        every = [item for item in items if item.benchmark in found]
+        found[spec.name] = _given(sum(each.n_train for each in found.values()), n_hits, every, seen)
     return found
 
 

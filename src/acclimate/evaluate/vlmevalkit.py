@@ -107,7 +107,8 @@ def _columns(items: Sequence[Item], images: Mapping[ItemKey, ImageRef | None], s
 def _rows(
     items: Sequence[Item], images: Mapping[ItemKey, ImageRef | None], store: ImageStore, split: str
 ) -> Iterator[Mapping[str, int | str]]:
-    for index, item in enumerate(items, start=1):
+    covered = [item for item in items if (item.benchmark, item.id) in images]
+    for index, item in enumerate(covered, start=1):
         image = images[item.benchmark, item.id]
         cells: dict[str, int | str] = {
             "index": index,

@@ -142,15 +142,15 @@ def _exchange(columns: Columns, own: Columns, n: int, collision: float) -> dict[
 
 
 def _above_chance(vrs: Resampled, original: Resampled, chance: Resampled | None, n: int) -> Estimate:
-    """Return nVRS; NaN unless the interval of A_orig - chance excludes 0."""
+    """Return nVRS; NaN unless the interval of A_orig - chance lies above 0, so there is skill to share."""
     if chance is None:
         return Estimate(_undefined(vrs), n, NO_CHANCE, is_linear=False)
     known = replace(chance, is_extreme=False)
     skill = interval_of_sum([[(original, 1.0), (known, -1.0)]])
-    if skill.low <= 0.0 <= skill.high:
-        return Estimate(_undefined(vrs), n, NO_SKILL, is_linear=False)
-    found = _ratio(vrs, original - known, n, NO_SKILL)
-    return replace(found, flag=BELOW_CHANCE) if skill.high < 0.0 else found
+    if skill.low <= 0.0:
+        why = BELOW_CHANCE if skill.high < 0.0 else NO_SKILL
+        return Estimate(_undefined(vrs), n, why, is_linear=False)
+    return _ratio(vrs, original - known, n, NO_SKILL)
 
 
 def _ratio(above: Resampled, below: Resampled, n: int, why: str) -> Estimate:

@@ -310,7 +310,7 @@ def _asked(setting: Setting, line: Line) -> dict[Subject, Step]:
                 )
             names[name] = f"for {subject}"
         if loaded:
-            found[subject] = items_step(loaded, config, line.store)
+            found[subject] = items_step(loaded, config)
     return found
 
 
