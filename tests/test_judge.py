@@ -641,7 +641,7 @@ def test_grading_goes_on_after_a_kill(tmp_path: Path):
         ("I cannot answer this.", 3, None, None),
         ("Both A and B", 3, None, None),
         ("The answers are many.", 3, None, None),
-        ("答案是B。", 3, None, None),
+        ("答案是B。", 3, None, 1),
         ("The answer is В.", 3, None, None),  # a Cyrillic letter
     ],
 )
