@@ -420,6 +420,27 @@ def evaluate(
     reviews: Annotated[
         Path | None, typer.Option("--reviews", help="Score this file of a judge's pairwise reviews.")
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text", help="With --model: text benchmarks, comma-separated: truthfulqa, ethics, lm-eval's."
+        ),
+    ] = None,
+    truthfulqa: Annotated[
+        str | None, typer.Option("--truthfulqa", help="With --text: TruthfulQA.csv, or hub:COMMIT.")
+    ] = None,
+    ethics: Annotated[
+        str | None, typer.Option("--ethics", help="With --text: folder of ETHICS' test files, or hub:COMMIT.")
+    ] = None,
+    include_path: Annotated[
+        list[Path] | None, typer.Option("--include-path", help="With --text: folder of more lm-eval tasks.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="With --text: another checkpoint to compare with.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="With --text: questions at a time.")
+    ] = 1,
     ensemble: Annotated[
         Path | None,
         typer.Option(
@@ -438,7 +459,7 @@ def evaluate(
     yes: Yes = False,
 ) -> None:
     """Ask base and adapted model the benchmarks; or score one checkpoint or file (--model, --predictions)."""
-    from acclimate.cli_evaluate import Asked, score_alone, usage
+    from acclimate.cli_evaluate import Asked, Text, score_alone, usage
 
     asked = Asked(
         model=model,
@@ -451,6 +472,7 @@ def evaluate(
         judge=judge,
         swap=swap,
         missing_is_wrong=missing_is_wrong,
+        text=Text(text, truthfulqa, ethics, tuple(include_path or ()), against, batch_size),
         out=out,
         limit=limit,
     )

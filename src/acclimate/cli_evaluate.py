@@ -13,6 +13,18 @@ _BESIDES = ("vrs", "unparsed", "guessed")
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """The options of text benchmarks."""
+
+    tasks: str | None
+    truthfulqa: str | None
+    ethics: str | None
+    include_path: tuple[Path, ...]
+    against: Path | None
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """The options of `acclimate evaluate` that need no recipe."""
 
@@ -26,6 +38,7 @@ class Asked:
     judge: str | None
     swap: bool
     missing_is_wrong: bool
+    text: Text
     out: Path
     limit: int | None
 
@@ -40,17 +53,22 @@ def usage() -> UsageError:
     return UsageError(
         "Give one of these: a recipe (acclimate evaluate recipe.yaml); a checkpoint with benchmarks "
         "(acclimate evaluate --model CHECKPOINT --benchmark vqa_rad); answers with the benchmark they belong "
-        "to (acclimate evaluate --predictions FILE --benchmark vqa_rad); or a judge's reviews (acclimate "
-        "evaluate --reviews FILE)."
+        "to (acclimate evaluate --predictions FILE --benchmark vqa_rad); a judge's reviews (acclimate "
+        "evaluate --reviews FILE); or a checkpoint with text benchmarks (acclimate evaluate --model CHECKPOINT "
+        "--text truthfulqa --truthfulqa TruthfulQA.csv)."
     )
 
 
 def score_alone(asked: Asked, *, as_json: bool, dry_run: bool) -> None:
     """Score a checkpoint, a file of predictions or a file of reviews, and print the result."""
     ways = [asked.model is not None, bool(asked.predictions), asked.reviews is not None]
-    if sum(ways) != 1 or (asked.reviews is None and not asked.benchmarks) or len(asked.predictions) > 2:
+    has_text = asked.model is not None and asked.text.tasks is not None
+    has_what = has_text or asked.reviews is not None or bool(asked.benchmarks)
+    if sum(ways) != 1 or not has_what or (has_text and asked.benchmarks) or len(asked.predictions) > 2:
         raise usage()
-    if asked.reviews is not None:
+    if has_text:
+        _score_text(asked, as_json=as_json)
+    elif asked.reviews is not None:
         _score_reviews(asked.reviews, as_json=as_json)
     elif asked.ensemble is not None:
         _score_ensemble(asked, as_json=as_json)
@@ -96,6 +114,32 @@ def _score_model(asked: Asked, *, as_json: bool, dry_run: bool) -> None:
     with backstage(asked.out / "run.log", quiet=as_json) as console, Display(console) as display:
         result = score_checkpoint(
             model, asked.benchmarks, asked.out, config=config, execution=EngineExecution(), progress=display
+        )
+        if asked.limit:
+            console.print("Test only: this run used a limit on its rows.", style="yellow")
+    _show(result, as_json=as_json)
+
+
+def _score_text(asked: Asked, *, as_json: bool) -> None:
+    from acclimate.console import Display, backstage
+    from acclimate.text_scoring import TextConfig, TextExecution, score_text
+
+    text, model = asked.text, asked.model or Path()
+    config = TextConfig(
+        truthfulqa=text.truthfulqa,
+        ethics=text.ethics,
+        include_path=tuple(map(str, text.include_path)),
+        limit=asked.limit,
+    )
+    with backstage(asked.out / "run.log", quiet=as_json) as console, Display(console) as display:
+        result = score_text(
+            model,
+            [each.strip() for each in (text.tasks or "").split(",") if each.strip()],
+            asked.out,
+            config=config,
+            execution=TextExecution(batch_size=text.batch_size),
+            against=text.against,
+            progress=display,
         )
         if asked.limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")

@@ -24,17 +24,12 @@ from acclimate.evaluate.samples import write_samples
 from acclimate.evaluate.stage import EvaluateConfig, primary_by_benchmark, score
 from acclimate.evaluate.sums import published_sums
 from acclimate.files import ImageStore, read_records, write_json, write_records
-from acclimate.records import Item, Measurement, Prediction, Rejection, Score
+from acclimate.records import Item, Prediction, Rejection, Score
 from acclimate.report.measure import Sum, measure
 from acclimate.report.statistics import Column, interval, resample
 from acclimate.steps import evaluation_step, items_step
+from acclimate.text_scoring import AGAINST, ROLE, measurements_by_benchmark
 from acclimate.workplace import Engines, Model, Place, Progress, Silent
-
-ROLE = "model"
-"""What the checkpoint, or the maker of the predictions, is called in predictions, scores and measurements."""
-AGAINST = "against"
-"""What the one it is compared with is called."""
-
 
 Judge: TypeAlias = tuple[Engine, EvaluateConfig, artifacts.ReplyLog | None]
 """Who marks answers, how it is asked, and what it has said before."""
@@ -351,23 +346,13 @@ def _result(
         "rejections": dict(sorted(Counter(each.reason for each in rejections).items())),
         "primary": primary,
         "beside": {name: asdict(given) for each in loaded for name, given in each.given.items()},
-        "measurements": _by_benchmark(measurements),
+        "measurements": measurements_by_benchmark(measurements),
     }
 
 
 def _scored(scores: Iterable[Score], scorers: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     there = {each.benchmark for each in scores}
     return {name: row for name, row in scorers.items() if name in there}
-
-
-def _by_benchmark(measurements: Sequence[Measurement]) -> dict[str, dict[str, Any]]:
-    """Return measurements by benchmark and what was measured, the model's own without its name."""
-    found: dict[str, dict[str, Any]] = {}
-    for each in measurements:
-        benchmark, _, what = each.key.partition("/")
-        numbers = {name: value for name, value in asdict(each).items() if value is not None and name != "key"}
-        found.setdefault(benchmark, {})[what.removeprefix(f"{ROLE}/")] = numbers
-    return found
 
 
 def count_questions(model: Path, benchmarks: Sequence[str | Path], config: EvaluateConfig) -> dict[str, int]:

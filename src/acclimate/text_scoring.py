@@ -365,7 +365,7 @@ def _result(homes: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
         "primary": primary,
         "beside": {},
         "truncated": {},
-        "measurements": _by_benchmark(measured),
+        "measurements": measurements_by_benchmark(measured),
         "unread": {role: {name: dict(n) for name, n in each.items()} for role, each in unread.items()},
         "harness": {
             role: {name: row for each in by_task.values() for name, row in each["results"].items()}
@@ -397,7 +397,7 @@ def _sums(primary: Mapping[str, str]) -> list[Sum]:
     ]
 
 
-def _by_benchmark(measurements: Sequence[Measurement]) -> dict[str, dict[str, Any]]:
+def measurements_by_benchmark(measurements: Sequence[Measurement]) -> dict[str, dict[str, Any]]:
     """Return measurements by benchmark and what was measured, the model's own without its name."""
     found: dict[str, dict[str, Any]] = {}
     for each in measurements:
