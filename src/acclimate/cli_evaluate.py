@@ -54,8 +54,8 @@ def usage() -> UsageError:
         "Give one of these: a recipe (acclimate evaluate recipe.yaml); a checkpoint with benchmarks "
         "(acclimate evaluate --model CHECKPOINT --benchmark vqa_rad); answers with the benchmark they belong "
         "to (acclimate evaluate --predictions FILE --benchmark vqa_rad); a judge's reviews (acclimate "
-        "evaluate --reviews FILE); or a checkpoint with text benchmarks (acclimate evaluate --model CHECKPOINT "
-        "--text truthfulqa --truthfulqa TruthfulQA.csv)."
+        "evaluate --reviews FILE); or a checkpoint with text benchmarks (acclimate evaluate --model "
+        "CHECKPOINT --text truthfulqa --truthfulqa TruthfulQA.csv)."
     )
 
 

@@ -358,6 +358,8 @@ def _result(homes: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
     for each in scores:
         if each.reason and each.scorer == primary[each.benchmark]:
             unread[each.model][each.benchmark][each.reason] += 1
+    by_name = measurements_by_benchmark(measured)
+    by_name.pop(MACRO, None)  # truth, norms and knowledge have no mean
     return {
         "benchmarks": {name: {"counts": {}} for name in primary},
         "rows": rows,
@@ -365,7 +367,7 @@ def _result(homes: Mapping[str, Mapping[str, Path]]) -> dict[str, Any]:
         "primary": primary,
         "beside": {},
         "truncated": {},
-        "measurements": measurements_by_benchmark(measured),
+        "measurements": by_name,
         "unread": {role: {name: dict(n) for name, n in each.items()} for role, each in unread.items()},
         "harness": {
             role: {name: row for each in by_task.values() for name, row in each["results"].items()}
@@ -402,8 +404,6 @@ def measurements_by_benchmark(measurements: Sequence[Measurement]) -> dict[str, 
     found: dict[str, dict[str, Any]] = {}
     for each in measurements:
         benchmark, _, what = each.key.partition("/")
-        if benchmark == MACRO:  # truth, norms and knowledge have no mean
-            continue
         numbers = {name: value for name, value in asdict(each).items() if value is not None and name != "key"}
         found.setdefault(benchmark, {})[what.removeprefix(f"{ROLE}/")] = numbers
     return found
