@@ -183,6 +183,15 @@ def test_the_lab_model_is_scored_on_some_of_vqa_rad(tmp_path: Path, shared_data:
     assert result["rejections"] == {}
     for name in ("vqa_rad_open", "vqa_rad_closed", "macro"):
         check_intervals(measured[name])
+    found = {(row["benchmark"], row["measure"]): row for row in result["reliance"]}
+    for name, beside in (
+        ("vqa_rad_open", "vqa_rad_open"),
+        ("vqa_rad_closed", "vqa_rad_closed"),
+        ("all", "macro"),
+    ):
+        assert found[name, "VRS"]["value"] == pytest.approx(measured[beside]["vrs"]["value"])
+        assert found[name, "VRS"]["definition"] == "acc_real_minus_mismatch/v1"
+    assert (tmp_path / "acclimate-scores" / "reliance.parquet").is_file()
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """What `acclimate evaluate` does without a recipe, and `acclimate benchmarks` and `export`."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -226,6 +226,7 @@ def scores_text(result: Mapping[str, Any]) -> str:
             p = "" if "p" not in each else f"{each['p']:.4f}"
             name = f"{what} {result['primary'].get(benchmark, '')}" if what == "original" else what
             lines.append(f"{benchmark:<34}{name:<34}{each['value']:>8.3f}{spread:>20}{each['n']:>8}{p:>8}")
+    lines += _reliance_lines(result.get("reliance", ()))
     reasons = ", ".join(f"{reason} {n}" for reason, n in result["rejections"].items()) or "none"
     lines.append(f"rejected rows: {reasons}")
     lines += [
@@ -246,6 +247,18 @@ def scores_text(result: Mapping[str, Any]) -> str:
     lines += [f"replies cut at their longest: {cut}"] if cut else []
     lines.append(f"answers: {result['predictions']}; samples: {result['samples']}")
     return "\n".join(lines) + "\n"
+
+
+def _reliance_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how far answers rest on the picture, as a table."""
+    lines = ["visual reliance (acc_real_minus_mismatch/v1)"] if rows else []
+    for row in rows:
+        name = row["measure"] if row["model"] == "model" else f"{row['model']} {row['measure']}"
+        numbers = [row["value"], row["low"], row["high"]]
+        is_defined = all(each is not None for each in numbers)
+        text = "{:.3f}  {:.3f} to {:.3f}".format(*numbers) if is_defined else "not defined"
+        lines.append(f"{row['benchmark']:<34}{name:<34}{text}{'  ' + row['flag'] if row['flag'] else ''}")
+    return lines
 
 
 def list_benchmarks(name: str | None, data: Path, *, as_json: bool) -> None:

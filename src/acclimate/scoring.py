@@ -25,6 +25,7 @@ from acclimate.evaluate.stage import EvaluateConfig, primary_by_benchmark, score
 from acclimate.evaluate.sums import published_sums
 from acclimate.files import ImageStore, read_records, write_json, write_records
 from acclimate.records import Item, Prediction, Rejection, Score
+from acclimate.reliance_scoring import write_reliance
 from acclimate.report.measure import Sum, measure
 from acclimate.report.statistics import Column, interval, resample
 from acclimate.steps import evaluation_step, items_step
@@ -61,7 +62,7 @@ def score_checkpoint(
         `model`, `limit`, `rows` and `rejections` by benchmark, `beside` (what a benchmark's training file
         gives away), `primary` scorers, and `measurements` by benchmark and what was measured (`original`,
         `mismatch`, `blank`, `vrs`, `unparsed`, ...): value, interval, n, n_clusters, coverage and method,
-        fractions 0 to 1.
+        fractions 0 to 1; `reliance`: how far answers rest on the picture, where there are several conditions.
 
     Raises:
         EngineError: the model is no checkpoint; BenchmarkError: a benchmark cannot be used.
@@ -86,13 +87,10 @@ def score_checkpoint(
     items = list(read_records(asked / "items.parquet", Item))
     predictions = list(read_records(scored / "predictions.parquet", Prediction))
     digest = place.engines.identity(chosen.at(out))
-    result = _result(
-        loaded,
-        items,
-        list(read_records(scored / "scores.parquet", Score)),
-        list(read_records(asked / "rejections.parquet", Rejection)),
-    )
+    scores = list(read_records(scored / "scores.parquet", Score))
+    result = _result(loaded, items, scores, list(read_records(asked / "rejections.parquet", Rejection)))
     result |= {
+        "reliance": write_reliance(items, predictions, scores, result["primary"], out),
         "model": str(model),
         "model_digest": digest,
         "limit": config.limit,
@@ -157,7 +155,9 @@ def score_predictions(
     write_samples(out / "samples", items, predictions, model_digest="", scorers_by_benchmark=named)
     rejections = [rejection for each in loaded.values() for rejection in each.rejections]
     result = _result(list(loaded.values()), items, scores, rejections)
+    pairs = [(ROLE, AGAINST)] if len(files) > 1 else []
     result |= {
+        "reliance": write_reliance(items, predictions, scores, result["primary"], out, pairs),
         "model": str(files[0]),
         **({"against": str(files[1])} if len(files) > 1 else {}),
         "limit": None,

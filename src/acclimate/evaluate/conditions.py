@@ -26,7 +26,6 @@ from pydantic import AfterValidator
 
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.altered import ALTERATIONS, OWN, VERSION, Made, Source, altered_png
-from acclimate.evaluate.altered import GREY as GREY
 from acclimate.evaluate.corruptions import CORRUPTIONS
 from acclimate.evaluate.donors import Policy, contrast_ids, donor_by_id
 from acclimate.files import ImageStore

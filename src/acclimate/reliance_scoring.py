@@ -1,0 +1,82 @@
+"""How far answers rest on the picture: measured wherever a model was asked under several conditions."""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from acclimate.evaluate.conditions import CONTRAST, ORIGINAL, parted
+from acclimate.evaluate.donors import contrast_pairs
+from acclimate.evaluate.normalised import normalised_answer
+from acclimate.files import write_records
+from acclimate.records import Item, Prediction, Score
+from acclimate.report.reliance import VECTOR, How, ItemReliance, Reliance, item_reliance, measure_reliance
+from acclimate.report.reliance_rows import Reading, rows_of
+
+_SHOWN = ("benchmark", "macro")
+_BESIDES = ("IS", "HVRR", "MG", "PairAcc", "Collapse")
+
+
+def write_reliance(
+    items: Sequence[Item],
+    predictions: Sequence[Prediction],
+    scores: Iterable[Score],
+    primary: dict[str, str],
+    out: Path,
+    comparisons: Sequence[tuple[str, str]] = (),
+) -> list[dict[str, Any]]:
+    """Measure visual reliance; return the measures that belong side by side, and write all of them.
+
+    Args:
+        primary: each benchmark's headline scorer; benchmarks whose headline is no mean of items are left out.
+        out: receives `reliance.parquet` and `reliance_items.parquet`.
+        comparisons: pairs of models.
+
+    Returns:
+        Per benchmark and over all of them: `model`, `measure`, `value` (a fraction; None where it is not
+        defined) and its interval. Nothing where a model was asked under one condition only.
+    """
+    given = list(scores)
+    sums = {each.benchmark for each in given if each.scorer == primary[each.benchmark] and each.parts}
+    asked = {parted(each.condition)[0] for each in predictions}
+    own = {name: scorer for name, scorer in primary.items() if name not in sums}
+    kept = [each for each in given if each.benchmark in own and primary[each.benchmark] == each.scorer]
+    if ORIGINAL not in asked or len(asked) < 2 or not kept:
+        return []
+    rows = rows_of(items, predictions, kept, own, Reading(normalised_answer))
+    scored = {each.benchmark for each in kept}
+    pairs = {
+        name: contrast_pairs(item for item in items if item.benchmark == name)
+        for name in (sorted(scored) if CONTRAST in asked else ())
+    }
+    how = How(
+        comparisons=comparisons, pairs={name: each for name, each in pairs.items() if each}, scorers=own
+    )
+    measured = measure_reliance(rows, how)
+    write_records(out / "reliance.parquet", measured, Reliance)
+    write_records(out / "reliance_items.parquet", item_reliance(rows), ItemReliance)
+    shown = {*VECTOR, *_BESIDES, *(f"d{name}" for name in VECTOR)}
+    return [
+        {
+            "benchmark": "all" if each.level == "macro" else each.benchmark,
+            "model": each.model,
+            "measure": each.measure,
+            **{name: _number(getattr(each, name)) for name in ("value", "low", "high")},
+            "n": each.n,
+            "p": each.p,
+            "flag": each.flag,
+            "definition": each.definition,
+            "donor_policy": each.donor_policy,
+            "replicates": each.replicates,
+        }
+        for each in measured
+        if each.level in _SHOWN and each.kind in (_kind_of(each), "all") and each.measure in shown
+    ]
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _kind_of(each: Reliance) -> str:
+    return each.kind if each.level == "benchmark" else "all"
