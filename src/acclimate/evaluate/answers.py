@@ -52,7 +52,7 @@ def _folded(text: str) -> str:
 
 
 def _number(word: str) -> str:
-    return word.replace(",", "") if _THOUSANDS.fullmatch(word) else word
+    return word.replace(",", "") if "," in word and _THOUSANDS.fullmatch(word) else word
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -282,9 +282,12 @@ def _letter_places(plain: str) -> Iterator[tuple[int, str]]:
     if is_list:
         # "A. lung B. heart" repeats the choices; "It is vitamin C. It ..." does not name the third one.
         yield from map(_place, listed)
+    pointing: dict[str, bool] = {}
     for match in _LETTER_IN_BRACKETS.finditer(plain):
-        before = plain[max(match.start() - 20, 0) : match.start()].lower().split()
-        if not before or before[-1] not in _POINTERS:
+        before = plain[max(match.start() - 20, 0) : match.start()]
+        if before not in pointing:
+            pointing[before] = not _POINTERS.isdisjoint(before.lower().split()[-1:])
+        if not pointing[before]:
             yield _place(match)
     yield from map(_place, _LETTER_NAMED.finditer(plain))
 
@@ -313,23 +316,32 @@ def _said(text: str) -> tuple[list[str], list[bool]]:
     said: list[str] = []
     is_denied: list[bool] = []
     for clause in _clauses(folded):
-        is_piece = len(clause) <= 4 and clause[0] not in _BREAKERS and not _STARTERS & set(clause)
-        is_open = is_piece and bool(is_denied) and is_denied[-1]
+        is_open = bool(is_denied) and is_denied[-1] and _is_piece(clause)
         for word in clause:
             if word not in _ARTICLES:
                 said.append(_NUMBERS.get(word, word))
                 is_denied.append(is_open)
             is_open = is_open or word in _DENIERS or word.endswith("n't")
+    if said:
+        return said, is_denied
     every = words(text)
-    return (said, is_denied) if said else (list(every), [False] * len(every))
+    return list(every), [False] * len(every)
+
+
+def _is_piece(clause: Sequence[str]) -> bool:
+    return len(clause) <= 4 and clause[0] not in _BREAKERS and _STARTERS.isdisjoint(clause)
 
 
 def _clauses(folded: str) -> Iterator[list[str]]:
     """Yield the words between two marks, or before a word such as "but"; none is empty."""
     clause: list[str] = []
+    breaks: dict[str, bool] = {}  # few different things stand between words
     end = 0
     for match in _WORD.finditer(folded):
-        if clause and (match[0] in _BREAKERS or _BREAK.search(folded, end, match.start())):
+        between = folded[end : match.start()]
+        if between not in breaks:
+            breaks[between] = _BREAK.search(between) is not None
+        if clause and (breaks[between] or match[0] in _BREAKERS):
             yield clause
             clause = []
         clause.append(_number(match[0]))
