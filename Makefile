@@ -33,5 +33,5 @@ fix: .venv/.ready
 	@echo "setting up .venv (about two minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) $(TORCH)
-	@$(PIP) --constraint constraints.txt --editable '.[dev,openai]'
+	@$(PIP) --constraint constraints.txt --editable '.[dev,openai,lm-eval]'
 	@touch $@

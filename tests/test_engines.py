@@ -495,7 +495,7 @@ def test_choices_are_replayed_to_the_last_bit(tmp_path):
     assert (
         list(ask_choices(mute, requests, ReplyLog(tmp_path)))
         == first
-        == [(requests[0], ChoiceReply("c1", values))]
+        == [(requests[0], ChoiceReply("c1", values, (1, 1, 1)))]
     )
     with pytest.raises(EngineError, match="made without `choose`"):
         list(ask_choices(mute, requests, None))

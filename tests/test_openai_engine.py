@@ -525,6 +525,7 @@ def test_choices_of_any_length_are_scored_by_their_tokens_in_the_prompt(server, 
     expected = [-sum(map(ord, text)) / 1000 for text in ("Yes", "Yes, so")]
     assert replies["c0"].log_probabilities == pytest.approx(expected)
     assert replies["c1"].log_probabilities == pytest.approx([-0.233])
+    assert [replies[name].n_tokens for name in ("c0", "c1")] == [(3, 7), (1,)]
     assert len(server.bodies) == 3 + 2
     assert list(ask_choices(engine, requests, ReplyLog(tmp_path)))
     assert len(server.bodies) == 5

@@ -313,6 +313,9 @@ def curate(
     quality: Annotated[
         bool, typer.Option("--quality", help="Also measure the tasks: types, levels, diversity, lengths.")
     ] = False,
+    reliance: Annotated[
+        bool, typer.Option("--reliance", help="Also measure how much each task needs its picture.")
+    ] = False,
     others: Annotated[
         list[str] | None,
         typer.Option("--with", metavar="NAME=RUN", help="With --quality: compare another run's kept tasks."),
@@ -338,24 +341,30 @@ def curate(
     limit: Limit = None,
     yes: Yes = False,
 ) -> None:
-    """Judge every triplet's consistency; measure the tasks' quality; calibrate the filter."""
-    from acclimate.cli_quality import plan_quality, show_agreement, show_calibration, show_quality
+    """Judge every triplet's consistency; measure the tasks' quality and reliance; calibrate the filter."""
+    from acclimate import cli_quality
     from acclimate.errors import UsageError
 
     if (others and not quality) or (precision is not None and labelled is None):
         raise UsageError("--with goes with --quality, and --precision with --calibrate.")
-    if sum((quality, bool(agreement), labelled is not None)) > 1:
-        raise UsageError("--quality, --agreement and --calibrate are three things; ask for one at a time.")
+    if sum((quality, reliance, bool(agreement), labelled is not None)) > 1:
+        raise UsageError(
+            "--quality, --reliance, --agreement and --calibrate are four things; ask for one at a time."
+        )
     if (labelled is not None or agreement) and (dry_run or limit):
         raise UsageError("--calibrate and --agreement read a whole file at once: no --dry-run, no --limit.")
     if labelled is not None:
-        show_calibration(recipe, overrides, labelled, precision, as_json=as_json)
+        cli_quality.show_calibration(recipe, overrides, labelled, precision, as_json=as_json)
     elif agreement:
-        show_agreement(recipe, overrides, agreement, as_json=as_json)
+        cli_quality.show_agreement(recipe, overrides, agreement, as_json=as_json)
     elif quality and dry_run:
-        plan_quality(recipe, overrides, others or [], limit=limit, as_json=as_json)
+        cli_quality.plan_quality(recipe, overrides, others or [], limit=limit, as_json=as_json)
     elif quality:
-        show_quality(recipe, overrides, others or [], limit=limit, as_json=as_json, yes=yes)
+        cli_quality.show_quality(recipe, overrides, others or [], limit=limit, as_json=as_json, yes=yes)
+    elif reliance and dry_run:
+        cli_quality.plan_reliance(recipe, overrides, limit=limit, as_json=as_json)
+    elif reliance:
+        cli_quality.show_reliance(recipe, overrides, limit=limit, as_json=as_json, yes=yes)
     else:
         _execute(recipe, overrides, ["curate"], as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
 
@@ -409,7 +418,8 @@ def evaluate(
         "benchmarks"
     ),
     conditions: Annotated[
-        str | None, typer.Option("--conditions", help="With --model: comma-separated, for instance original.")
+        str | None,
+        typer.Option("--conditions", help="With --model: comma-separated, such as mismatch,fog_3."),
     ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", help="The model that marks answers, where a benchmark needs one.")

@@ -79,15 +79,15 @@ def score_alone(asked: Asked, *, as_json: bool, dry_run: bool) -> None:
 
 
 def _config(asked: Asked) -> Any:  # noqa: ANN401 - imported late
-    from acclimate.evaluate.conditions import KNOWN, unknown_conditions
+    from acclimate.evaluate.conditions import KNOWN, expanded, unknown_conditions
     from acclimate.evaluate.judge import JudgeConfig
     from acclimate.evaluate.stage import EvaluateConfig
 
-    named = [each.strip() for each in (asked.conditions or "").split(",") if each.strip()]
+    named = expanded(each.strip() for each in (asked.conditions or "").split(",") if each.strip())
     unknown = unknown_conditions(named)
     if unknown:
         raise UsageError(f"--conditions: {'; '.join(unknown)}; there are {KNOWN}.")
-    given: dict[str, Any] = {"conditions": tuple(named)} if named else {}
+    given: dict[str, Any] = {"conditions": named} if named else {}
     return EvaluateConfig(
         limit=asked.limit,
         data=str(asked.data),
@@ -219,14 +219,23 @@ def _show(result: Mapping[str, Any], *, as_json: bool) -> None:
 
 def scores_text(result: Mapping[str, Any]) -> str:
     """Return a result of `scoring` as a table for people, what stands beside the scores beneath it."""
+    from acclimate.evaluate.conditions import is_corruption
+
     lines = [f"{'benchmark':<34}{'measured':<34}{'score':>8}{'95 % interval':>20}{'items':>8}{'p':>8}"]
     for benchmark, rows in result["measurements"].items():
         for what, each in rows.items():
+            if is_corruption(what.removeprefix("unparsed_")):
+                continue  # robustness sums them up; measurements.json has each
             spread = f"{each['low']:.3f} to {each['high']:.3f}"
             p = "" if "p" not in each else f"{each['p']:.4f}"
             name = f"{what} {result['primary'].get(benchmark, '')}" if what == "original" else what
             lines.append(f"{benchmark:<34}{name:<34}{each['value']:>8.3f}{spread:>20}{each['n']:>8}{p:>8}")
     lines += _reliance_lines(result.get("reliance", ()))
+    lines += _robustness_lines(result.get("robustness", ()))
+    if not result.get("robustness") and any(
+        is_corruption(what) for rows in result["measurements"].values() for what in rows
+    ):
+        lines.append("robustness: nothing to compare with; ask under the condition original too")
     reasons = ", ".join(f"{reason} {n}" for reason, n in result["rejections"].items()) or "none"
     lines.append(f"rejected rows: {reasons}")
     lines += [
@@ -258,6 +267,23 @@ def _reliance_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         is_defined = all(each is not None for each in numbers)
         text = "{:.3f}  {:.3f} to {:.3f}".format(*numbers) if is_defined else "not defined"
         lines.append(f"{row['benchmark']:<34}{name:<34}{text}{'  ' + row['flag'] if row['flag'] else ''}")
+    return lines
+
+
+def _robustness_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what corrupted pictures cost, as a table."""
+    title = "robustness: relative drop (relative_drop/v1); robustness.parquet has every corruption"
+    lines = [f"{title:<102}{'drop':>8}{'95 % interval':>20}{'in':>6}"] if rows else []
+    for row in rows:
+        name = row["scorer"] if row["model"] == "model" else f"{row['model']} {row['scorer']}".rstrip()
+        over = f"severity {row['severity']}" if row["severity"] else f"{row['corruption']}"
+        over = over if row["measure"] == "relative_drop" else f"{row['measure']} {over}"
+        number = "-" if row["value"] is None else f"{row['value']:.3f}"
+        is_bound = row["low"] is not None and row["high"] is not None
+        spread = f"{row['low']:.3f} to {row['high']:.3f}" if is_bound else "not defined"
+        flag = f"  {row['flag']}" if row["flag"] else ""
+        start = f"{row['benchmark']:<34}{name:<34}{over:<34}"
+        lines.append(f"{start}{number:>8}{spread:>20}{row['n_conditions']:>6}{flag}")
     return lines
 
 
@@ -315,13 +341,13 @@ def export_benchmarks(
 ) -> None:
     """Write benchmarks in another tool's form."""
     from acclimate.evaluate.catalogue import locate
-    from acclimate.evaluate.conditions import KNOWN, shown_images, unknown_conditions
+    from acclimate.evaluate.conditions import KNOWN, expanded, shown_images, unknown_conditions
     from acclimate.evaluate.lmms_eval import write_benchmark
     from acclimate.evaluate.load import load_benchmark
     from acclimate.evaluate.vlmevalkit import write_tsvs
     from acclimate.files import ImageStore
 
-    named: list[Any] = [each.strip() for each in conditions.split(",") if each.strip()]
+    named: list[Any] = list(expanded(each.strip() for each in conditions.split(",") if each.strip()))
     unknown = unknown_conditions(named)
     if unknown or form not in ("lmms-eval", "vlmevalkit"):
         raise UsageError(f"Give --form lmms-eval or vlmevalkit, and --conditions of {KNOWN}.")

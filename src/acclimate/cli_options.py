@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -155,3 +155,40 @@ def lab_plan(domain: str, seed: int, overrides: list[str], whole: Any) -> list[A
             n_questions = min(n_questions, n * len(recipe.evaluate.benchmarks) * 3)
             amounts = Amounts(min(n, whole.pairs), min(n, whole.seeds), n_questions)
         return estimate(Line(recipe, place), amounts)
+
+
+def seeds_of(text: str) -> list[int]:
+    """Return the seeds of an option: different whole numbers with commas."""
+    from acclimate.errors import UsageError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
+        raise UsageError(f"--seeds is {text!r}; give different whole numbers with commas, such as 0,1,2.")
+    return [int(part) for part in parts]
+
+
+def times_done(rows: list[Any], times: Mapping[str, float]) -> list[Any]:
+    """Return the rows of a plan, each as often as it is done; others are left out."""
+    from dataclasses import replace
+
+    return [
+        replace(
+            row,
+            finished=False,
+            work=f"{times[row.step]:.1f} times {row.work}",
+            tokens=round(row.tokens * times[row.step]),
+            seconds=row.seconds * times[row.step],
+            disk_bytes=round(row.disk_bytes * times[row.step]),
+            cost=row.cost and row.cost.times(times[row.step]),
+        )
+        for row in rows
+        if row.step in times
+    ]
+
+
+def write_study(out: Path, text: str, result: dict[str, Any]) -> None:
+    """Write a study's page and its numbers."""
+    from acclimate.files import write_json, write_text
+
+    write_text(out / "study.md", text)
+    write_json(out / "study.json", result)

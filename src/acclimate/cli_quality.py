@@ -1,4 +1,4 @@
-"""What `acclimate curate` does beside judging: quality, agreement, calibration."""
+"""What `acclimate curate` does beside judging: quality, visual reliance, agreement, calibration."""
 
 import sys
 from pathlib import Path
@@ -67,6 +67,49 @@ def _quality_plan(line: Any, n_others: int) -> list[Any]:  # noqa: ANN401
 
     name = "curate" if "curate" in line.steps else "curate-general"
     return [*estimate(line, wanted=line.needed([name])), estimate_rating(line, 2 + n_others)]
+
+
+def show_reliance(
+    recipe: Path, overrides: list[str] | None, *, limit: int | None, as_json: bool, yes: bool
+) -> None:
+    """Measure how much a recipe's tasks need their pictures, and print the distribution."""
+    from acclimate.console import Display, backstage
+    from acclimate.estimate import estimate
+    from acclimate.judging import measure_reliance, measured_steps, with_reliance
+    from acclimate.pipeline import Line
+
+    loaded, base = load(recipe, overrides, limit)
+    line = Line(with_reliance(loaded), base, keys=keys())
+    is_aside = loaded.curate.reliance is None
+    if not yes:
+        confirm(estimate(line, wanted=line.needed(measured_steps(line))), quiet=as_json)
+    with backstage(line.root / "run.log", quiet=as_json) as console, Display(console) as display:
+        line.place.progress = display
+        if is_aside:  # the run's folder shows the recipe as it is
+            own = Line(loaded, base, progress=display, keys=keys())
+            own.place.engines = line.place.engines  # one model in memory at a time
+            own.build([name for name in ("curate", "curate-general") if name in own.steps])
+        found = measure_reliance(line, aside=is_aside)
+        if loaded.limit:
+            console.print("Test only: this run used a limit on its rows.", style="yellow")
+    if as_json:
+        told = {name: {"file": str(file), **spread.to_json()} for name, (file, spread) in found.items()}
+        print_json({"limit": loaded.limit, **told})
+        return
+    for name, (file, spread) in found.items():
+        sys.stdout.write("\n".join([f"{name}:", *spread.lines(), f"{file}", ""]))
+
+
+def plan_reliance(recipe: Path, overrides: list[str] | None, *, limit: int | None, as_json: bool) -> None:
+    """Say what measuring the tasks' reliance takes; do nothing."""
+    from acclimate.estimate import estimate
+    from acclimate.judging import measured_steps, with_reliance
+    from acclimate.pipeline import Line
+
+    loaded, base = load(recipe, overrides, limit)
+    with untouched((base / str(loaded.run_dir)).resolve()) as scratch:
+        line = Line(with_reliance(loaded), base, scratch=scratch, keys=keys())
+        show_plan(estimate(line, wanted=line.needed(measured_steps(line))), as_json=as_json)
 
 
 def show_agreement(recipe: Path, overrides: list[str] | None, sheets: list[str], *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,19 +20,17 @@ from acclimate.cli_options import (
     lab_plan,
     load,
     print_json,
+    seeds_of,
     show_plan,
+    times_done,
+    write_study,
 )
+from acclimate.cli_study_alignment import study_alignment
+from acclimate.cli_study_reliance import study_reliance
 
 study_app = typer.Typer(help="Grids of runs that answer one question each.", no_args_is_help=True)
-
-
-def _seeds(text: str) -> list[int]:
-    from acclimate.errors import UsageError
-
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
-        raise UsageError(f"--seeds is {text!r}; give different whole numbers with commas, such as 0,1,2.")
-    return [int(part) for part in parts]
+study_app.command("reliance")(study_reliance)
+study_app.command("alignment")(study_alignment)
 
 
 @study_app.command("synthesis")
@@ -65,7 +62,7 @@ def study_synthesis(
 
     if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
         recipe, overrides = None, [str(recipe), *(overrides or [])]
-    chosen = _seeds(seeds)
+    chosen = seeds_of(seeds)
     prepare, notes = _synthesis_setting(recipe, overrides, out, domain, teacher, limit)
     if dry_run:
         rows = _synthesis_plan(recipe, overrides, domain, limit, len(chosen), teacher)
@@ -85,7 +82,7 @@ def study_synthesis(
     if limit:
         notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
     text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
-    _write_study(out, text, result)
+    write_study(out, text, result)
     if as_json:
         print_json(result)
     else:
@@ -139,7 +136,7 @@ def study_training(
 
     if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
         recipe, overrides = None, [str(recipe), *(overrides or [])]
-    chosen = _seeds(seeds)
+    chosen = seeds_of(seeds)
     if second_base is not None and Path(second_base).is_dir():
         second_base = str(Path(second_base).resolve())
     beside = Beside(general or (), captions or (), second_base, lora_rate, projector_rate)
@@ -165,7 +162,7 @@ def study_training(
     if limit:
         notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
     text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
-    _write_study(out, text, result)
+    write_study(out, text, result)
     if as_json:
         print_json(result)
     else:
@@ -278,7 +275,7 @@ def _training_plan(
     times = dict.fromkeys(shared, 1.0 * runs)
     times |= {"train": n_seeds * (4.0 + has_second), "evaluate-adapted": n_seeds * asked * (5.0 + has_second)}
     times["evaluate-base"] = runs * asked * (1.0 + has_second)
-    found = _times(rows, times)
+    found = times_done(rows, times)
     if recipe is None and own_second:
         sizes = BaseSizes().limited(limit)
         train = next(row for row in rows if row.step == "train")
@@ -288,32 +285,6 @@ def _training_plan(
                            disk_bytes=4000 * sizes.lessons)  # fmt: skip
         found = [own, *found]
     return found
-
-
-def _times(rows: list[Any], times: Mapping[str, float]) -> list[Any]:
-    """Return the rows of a plan, each as often as it is done; others are left out."""
-    from dataclasses import replace
-
-    return [
-        replace(
-            row,
-            finished=False,
-            work=f"{times[row.step]:.1f} times {row.work}",
-            tokens=round(row.tokens * times[row.step]),
-            seconds=row.seconds * times[row.step],
-            disk_bytes=round(row.disk_bytes * times[row.step]),
-            cost=row.cost and row.cost.times(times[row.step]),
-        )
-        for row in rows
-        if row.step in times
-    ]
-
-
-def _write_study(out: Path, text: str, result: dict[str, Any]) -> None:
-    from acclimate.files import write_json, write_text
-
-    write_text(out / "study.md", text)
-    write_json(out / "study.json", result)
 
 
 def _synthesis_setting(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from acclimate import artifacts
+from acclimate.curate import reliance as task_reliance
 from acclimate.curate import stage as curate_room
 from acclimate.curate.quality_judge import View
 from acclimate.curate.quality_judge import planned as rating_requests
@@ -142,6 +143,11 @@ def estimate(
             models[verb] = models["train"]
         elif model not in ("tuned", "none"):
             models[verb] = spec_of(model, line.base)
+    if (measuring := recipe.curate.reliance) is not None:
+        if measuring.model == task_reliance.TUNED:
+            models["reliance"] = models["synthesize"]
+        elif measuring.model != "base":
+            models["reliance"] = spec_of(measuring.model, line.base)
     names = [name for name in line.steps if wanted is None or name in wanted]
     rows = [_row(line, name, chosen, models, speed) for name in names]
     return [_with_plan(line, row, chosen, models) for row in rows] if plans else rows
@@ -171,10 +177,10 @@ def _row(
     if name in _TRAININGS:
         tokens, work = _training(line, name, amounts)
         flops, disk = 6.0 * size * tokens / _TRAINING_SHARE, size * 16
-    elif verb in ("synthesize", "curate"):
+    elif verb in ("synthesize", "curate", "reliance"):
         asked = _asked(line, name, amounts, spec)
         n = asked.n_requests
-        tokens = n * (_TOKENS_OF_A_CHAT + (0 if verb == "curate" else _TOKENS_OF_A_REPLY))
+        tokens = n * (_TOKENS_OF_A_CHAT + (_TOKENS_OF_A_REPLY if verb == "synthesize" else 0))
         if is_served:
             cost, tokens = asked, asked.prompt_tokens + asked.reply_tokens
         flops, disk = 2.0 * size * tokens / _GENERATION_SHARE, 800 * max(n, amounts.pairs)
@@ -201,7 +207,7 @@ def _row(
 
 def _asked(line: Line, name: str, amounts: Amounts, spec: EngineSpec) -> CostEstimate:
     """Return what a step asks a model, from the records that are there or else from a sample's."""
-    recipe = line.recipe
+    recipe, measuring = line.recipe, line.recipe.curate.reliance
     server = (recipe.curate if name.startswith("curate") else recipe.synthesize).execution.server
     pairs, n_pairs = _pairs(line, name, amounts)
     requests: Iterable[Request | ChoiceRequest]
@@ -209,6 +215,11 @@ def _asked(line: Line, name: str, amounts: Amounts, spec: EngineSpec) -> CostEst
         general = name.endswith("-general")
         requests = () if general else synthesize_room.planned(pairs, recipe.synthesize)
         times = n_pairs / len(pairs) if pairs else 0.0
+    elif name.startswith("reliance") and measuring is not None:
+        triplets, times = _triplets(line, name.replace("reliance", "curate"), pairs, n_pairs)
+        requests = task_reliance.planned(triplets, {pair.id: pair.image for pair in pairs}, measuring)
+        server = measuring.execution.server
+        times *= 1 + (measuring.donors if measuring.against == "mismatch" else 1)
     else:
         triplets, times = _triplets(line, name, pairs, n_pairs)
         images = {pair.id: pair.image for pair in pairs}

@@ -9,7 +9,7 @@ from typing import Any
 from acclimate import artifacts
 from acclimate.evaluate.conditions import covers_all
 from acclimate.files import ImageStore, read_json, read_records
-from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Score
+from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Rejection, Score
 from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
 from acclimate.steps import read_pairs
 from acclimate.train.stage import LossRow
@@ -113,6 +113,7 @@ def _examples(
 ) -> Iterator[Example]:
     """Yield kept and rejected tasks, half and half, chosen by their ids alone."""
     judged, pairs = _tasks_shown(homes)
+    unreliant = _unreliant(homes)
     by_label: dict[Label, list[JudgedTriplet]] = {}
     for each in judged:
         by_label.setdefault(each.label, []).append(each)
@@ -128,9 +129,18 @@ def _examples(
                 instruction=each.instruction,
                 informative=each.informative,
                 precise=each.precise,
-                is_kept=each.label in keep,
-                reason=f"{each.label} {p[each.label]:.2f}" if each.label in p else each.label,
+                is_kept=each.label in keep and each.id not in unreliant,
+                reason=(f"{each.label} {p[each.label]:.2f}" if each.label in p else each.label)
+                + (", low visual reliance" if each.id in unreliant else ""),
             )
+
+
+def _unreliant(homes: Mapping[str, Path]) -> set[str]:
+    """Return the ids of the tasks that compose left out since they hardly need their picture."""
+    file = homes["compose"] / "rejections.parquet" if "compose" in homes else None
+    if file is None or not file.is_file():
+        return set()
+    return {each.id for each in read_records(file, Rejection) if each.reason == "low_visual_reliance"}
 
 
 def _tasks_shown(homes: Mapping[str, Path]) -> tuple[list[JudgedTriplet], dict[str, ImageCaption]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import artifacts
+from acclimate.curate.reliance import TaskReliance
 from acclimate.errors import DataError
 from acclimate.files import ImageStore, read_json, read_records
 from acclimate.pipeline import steps_of
@@ -24,6 +25,7 @@ _KINDS: dict[str, type] = {
     "held_out": ImageCaption,
     "triplets": Triplet,
     "judged": JudgedTriplet,
+    "reliance": TaskReliance,
     "conversations": Conversation,
     "items": Item,
     "predictions": Prediction,

@@ -1,4 +1,4 @@
-"""Judges beside the line: how good tasks are, and from which threshold on the filter can be trusted."""
+"""Judges beside the line: how good tasks are, how much they need pictures, where the filter should cut."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,11 +9,14 @@ from acclimate.curate.calibration import Calibration, calibrate
 from acclimate.curate.labelled import read_labelled
 from acclimate.curate.quality import Quality, write_quality
 from acclimate.curate.quality_agreement import Agreement, write_agreement
+from acclimate.curate.reliance import MEASURES, RelianceConfig
+from acclimate.curate.reliance_table import Distribution, distribution
 from acclimate.errors import DataError, UsageError
 from acclimate.files import ImageStore, read_records
 from acclimate.pipeline import Line, steps_of
+from acclimate.recipe import Recipe
 from acclimate.records import ImageCaption, JudgedTriplet, content_id
-from acclimate.steps import read_pairs
+from acclimate.steps import read_measures, read_pairs
 
 QUALITY = "quality"
 """The folder in a run's folder that holds the measures of its tasks."""
@@ -64,6 +67,43 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
         folder, sets, pairs.values(), engine, config, log=log, store=line.store, note=note
     )
     return folder, quality
+
+
+def with_reliance(recipe: Recipe) -> Recipe:
+    """Return the recipe with the measuring of its tasks' reliance, by the defaults where it sets none."""
+    if recipe.curate.reliance is not None:
+        return recipe
+    curate = recipe.curate.model_copy(update={"reliance": RelianceConfig()})
+    return Recipe.model_validate({**recipe.model_dump(), "curate": curate.model_dump()})
+
+
+def measured_steps(line: Line) -> list[str]:
+    """Return the steps of a line that measure its tasks' reliance: of the pairs' own, and of general ones."""
+    return [name for name in ("reliance", "reliance-general") if name in line.steps]
+
+
+def measure_reliance(line: Line, *, aside: bool) -> dict[str, tuple[Path, Distribution]]:
+    """Judge a line's tasks if need be and measure how much they need their pictures; return it by step.
+
+    Args:
+        line: of a recipe that `with_reliance` returned.
+        aside: the run's own recipe does not measure it, and its folder goes on to say so.
+
+    Returns:
+        By step the file of measures and their distribution.
+
+    Raises:
+        DataError: the recipe makes no tasks.
+    """
+    config, names = line.recipe.curate.reliance, measured_steps(line)
+    if config is None or not names:
+        raise DataError("This recipe makes no tasks, so there is nothing to measure; see `synthesize`.")
+    homes = line.build(names, aside=aside)
+    found = {}
+    for name in names:
+        rows, unmeasured = read_measures(homes[name])
+        found[name] = homes[name] / MEASURES, distribution(rows, unmeasured, config.floor)
+    return found
 
 
 def _told_apart(others: list[JudgedTriplet], own: list[JudgedTriplet], label: str) -> list[JudgedTriplet]:

@@ -3,6 +3,7 @@
 ingest ─▶ synthesize ─▶ curate ─▶ compose ─▶ train ─▶ evaluate ─▶ report
 seeds ─▶ tuning-data ─▶ tune-synthesizer ─▲
 seeds ─▶ synthesize-general ─▶ curate-general ─▶ compose        (where general tasks are used)
+curate ─▶ reliance ─▶ compose                                   (where the need of pictures is measured)
 conversations ─▶ train                                          (ready-made ones, where no pairs are named)
 compose, conversations ─▶ mixture ─▶ train                      (where both are, or some are replayed)
 items (benchmarks, or held-out pairs) ─▶ evaluate
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
+from acclimate.curate.reliance import TUNED, require_scores
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
 from acclimate.engines.spending import Accounts
@@ -27,6 +29,7 @@ from acclimate.recipe import Recipe, recipe_text
 from acclimate.report.inputs import Audit
 from acclimate.report.stage import write_report
 from acclimate.steps import (
+    Part,
     composition_step,
     conversations_step,
     curation_step,
@@ -36,6 +39,7 @@ from acclimate.steps import (
     ingest_step,
     items_step,
     mixture_step,
+    reliance_step,
     synthesis_step,
     training_step,
     tuning_data_step,
@@ -97,6 +101,7 @@ class Line:
         self._benchmarks: tuple[Benchmark, ...] | None = None
         self.steps: dict[str, Step] = {}
         self._writes: Model | None = None
+        self._measured: list[str] = []
         self._plan()
 
     def _plan(self) -> None:
@@ -152,12 +157,31 @@ class Line:
                 "curate", own["synthesize"], (own["ingest"], "pairs"), judge, recipe.curate, place
             )
             mixed_in = own["curate"] if recipe.compose.has_synthetic else None
+            self._measure(own["curate"], (own["ingest"], "pairs"), used=mixed_in is not None)
         if scored_on_own:
             own["items"] = self._held_out_items(own, judge)
         else:
             own["items"] = items_step(self.benchmarks(), recipe.evaluate)
-        own["compose"] = composition_step(own["ingest"], mixed_in, general, recipe.compose, place)
+        measuring, floor = recipe.curate.reliance, None
+        if measuring is not None and measuring.floor is not None:
+            floor = (measuring.floor, [own[name] for name in self._measured])
+        own["compose"] = composition_step(
+            own["ingest"], mixed_in, general, recipe.compose, place, floor=floor
+        )
         return own["compose"]
+
+    def _measure(self, judged: Step, data: tuple[Step, Part], *, used: bool) -> None:
+        """Plan the measuring of how much judged tasks need their pictures, where the recipe asks for it.
+
+        Args:
+            used: the tasks are part of the mixture, so that a whole run measures them.
+        """
+        config, model = self.recipe.curate.reliance, self.measurer()
+        if config is None or model is None:
+            return
+        name = judged.name.replace("curate", "reliance")
+        self.steps[name] = reliance_step(name, judged, data, model, config, self.place)
+        self._measured += [name] if used else []
 
     def _with_ready(self, composed: Step | None) -> Step:
         """Plan the reading of ready-made conversations, and their mixture with composed ones."""
@@ -246,6 +270,26 @@ class Line:
         config = self.recipe.curate
         return self.asked(config.judge, "curate.judge") if config.needs_judge else None
 
+    def measurer(self) -> Model | None:
+        """Return the model that measures how much tasks need their pictures; None where nobody does.
+
+        Raises:
+            RecipeError: it cannot score given answers, or is to be the tuned synthesizer and none is tuned.
+        """
+        config, key = self.recipe.curate.reliance, "curate.reliance.model"
+        if config is None:
+            return None
+        if config.model == TUNED:
+            if "tune-synthesizer" not in self.steps:
+                raise RecipeError(
+                    f"{key} is `tuned`, but this recipe tunes no synthesizer. Name a model: `base`, or a "
+                    "checkpoint's folder."
+                )
+            return Model(step=self.steps["tune-synthesizer"])
+        model = self.asked(config.model, key)
+        require_scores(model.at(self.root), key)
+        return model
+
     def rater(self) -> Model | None:
         """Return the model that rates tasks for their quality; None where nobody does."""
         config = self.recipe.quality
@@ -270,6 +314,7 @@ class Line:
         data: tuple[Step, Literal["examples"]] = (examples, "examples")
         judged = curation_step("curate-general", tasks, data, judge, self.recipe.curate, self.place)
         self.steps |= {"synthesize-general": tasks, "curate-general": judged}
+        self._measure(judged, data, used=True)
         return examples, judged
 
     def _held_out_items(self, own: dict[str, Step], judge: Model | None) -> Step:
@@ -375,7 +420,8 @@ class Line:
 
     def needed(self, names: Sequence[str] | None = None) -> set[str]:
         """Return the named steps (where None, those of a whole run) and all that they need."""
-        chosen = [self.steps[name] for name in names or WHOLE if name in self.steps]
+        whole = (*WHOLE, *self._measured)
+        chosen = [self.steps[name] for name in names or whole if name in self.steps]
         return {
             name
             for name, step in self.steps.items()

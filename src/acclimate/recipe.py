@@ -70,6 +70,10 @@ class SynthesizerTuning(BaseModel):
         return random.Random(f"{self.seed}/validation/{example_id}").random() < self.validation
 
 
+ONE_ANSWER = ("rules", "text_teacher", "vision_teacher")
+"""Generators whose tasks have no precise answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeysOf:
     """Marks a mapping whose keys are those of a model: for messages."""
@@ -207,6 +211,12 @@ class Recipe(BaseModel):
                 "synthesize.generator is general_task, so all tasks are those of the seed examples, and the "
                 "mixture uses none of them; set compose.tasks to `general`, and no compose.mixture without "
                 "tasks"
+            )
+        reliance, generator = self.curate.reliance, self.synthesize.generator
+        if reliance is not None and reliance.answer == "precise" and generator in ONE_ANSWER:
+            raise ValueError(
+                f"curate.reliance measures precise answers, and synthesize.generator {generator} writes one "
+                "answer only, which is the informative one; set curate.reliance.answer to informative"
             )
         if self.compose.has_general and self.general is None and self.synthesizer is None:
             raise ValueError(

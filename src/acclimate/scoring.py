@@ -13,7 +13,7 @@ from acclimate.engines.protocol import Engine
 from acclimate.engines.spec import EngineExecution, spec_of
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.catalogue import locate
-from acclimate.evaluate.conditions import ORIGINAL, covers_all
+from acclimate.evaluate.conditions import ORIGINAL, covers_all, is_corruption
 from acclimate.evaluate.ensemble import Answered, Form, SettleConfig, complement, settle, tally, upper_bound
 from acclimate.evaluate.judged import Judgement, judge, needs_judge, relative_marks, require_judge
 from acclimate.evaluate.letters import paper_letter, strict_letter
@@ -28,6 +28,7 @@ from acclimate.records import Item, Prediction, Rejection, Score
 from acclimate.reliance_scoring import write_reliance
 from acclimate.report.measure import Sum, measure
 from acclimate.report.statistics import Column, interval, resample
+from acclimate.robustness_scoring import write_robustness
 from acclimate.steps import evaluation_step, items_step
 from acclimate.text_scoring import AGAINST, ROLE, measurements_by_benchmark
 from acclimate.workplace import Engines, Model, Place, Progress, Silent
@@ -62,7 +63,8 @@ def score_checkpoint(
         `model`, `limit`, `rows` and `rejections` by benchmark, `beside` (what a benchmark's training file
         gives away), `primary` scorers, and `measurements` by benchmark and what was measured (`original`,
         `mismatch`, `blank`, `vrs`, `unparsed`, ...): value, interval, n, n_clusters, coverage and method,
-        fractions 0 to 1; `reliance`: how far answers rest on the picture, where there are several conditions.
+        fractions 0 to 1; `reliance`: how far answers rest on the picture, where there are several conditions;
+        `robustness`: what corrupted pictures cost (`robustness_scoring.write_robustness`).
 
     Raises:
         EngineError: the model is no checkpoint; BenchmarkError: a benchmark cannot be used.
@@ -89,8 +91,8 @@ def score_checkpoint(
     digest = place.engines.identity(chosen.at(out))
     scores = list(read_records(scored / "scores.parquet", Score))
     result = _result(loaded, items, scores, list(read_records(asked / "rejections.parquet", Rejection)))
+    result |= _beside(items, predictions, scores, result["primary"], out)
     result |= {
-        "reliance": write_reliance(items, predictions, scores, result["primary"], out),
         "model": str(model),
         "model_digest": digest,
         "limit": config.limit,
@@ -156,8 +158,8 @@ def score_predictions(
     rejections = [rejection for each in loaded.values() for rejection in each.rejections]
     result = _result(list(loaded.values()), items, scores, rejections)
     pairs = [(ROLE, AGAINST)] if len(files) > 1 else []
+    result |= _beside(items, predictions, scores, result["primary"], out, pairs)
     result |= {
-        "reliance": write_reliance(items, predictions, scores, result["primary"], out, pairs),
         "model": str(files[0]),
         **({"against": str(files[1])} if len(files) > 1 else {}),
         "limit": None,
@@ -347,6 +349,26 @@ def _result(
         "primary": primary,
         "beside": {name: asdict(given) for each in loaded for name, given in each.given.items()},
         "measurements": measurements_by_benchmark(measurements),
+    }
+
+
+def _beside(
+    items: Sequence[Item],
+    predictions: Sequence[Prediction],
+    scores: Sequence[Score],
+    primary: dict[str, str],
+    out: Path,
+    pairs: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:
+    """Return robustness, which is about corruptions, and visual reliance, which is about other conditions.
+
+    So the p values of reliance are not adjusted for 95 corruptions.
+    """
+    asked = [each for each in predictions if not is_corruption(each.condition)]
+    kept = [each for each in scores if not is_corruption(each.condition)]
+    return {
+        "reliance": write_reliance(items, asked, kept, primary, out, pairs),
+        "robustness": write_robustness(scores, primary, out, pairs),
     }
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from acclimate.artifacts import Outcome, Step, Workspace, licences_of
 from acclimate.compose import stage as compose_room
 from acclimate.compose.general import GeneralData
 from acclimate.compose.replay import Replay, mixed
+from acclimate.curate import reliance as task_reliance
 from acclimate.curate import stage as curate_room
 from acclimate.engines.spec import EngineExecution
 from acclimate.errors import BenchmarkError, DataError
@@ -366,8 +367,44 @@ def curation_step(
     inputs, engines = place.needs(model) if model is not None else ({}, {})
     if config.needs_images:
         inputs["pairs"] = pairs_step
-    facts: dict[str, JSON] = {**identity(config.decisive(), "judge"), "part": part}
+    facts: dict[str, JSON] = {**identity(config.decisive(), "judge", "reliance"), "part": part}
     return Step(name, curate_room.VERSION, facts, {"triplets": triplets_step, **inputs}, run, engines)
+
+
+def reliance_step(
+    name: str,
+    judged_step: Step,
+    data: tuple[Step, Part],
+    model: Model,
+    config: task_reliance.RelianceConfig,
+    place: Place,
+) -> Step:
+    """Return the step that measures how much every judged task needs its picture.
+
+    Args:
+        data: the pairs that the tasks were made from.
+    """
+    pairs_step, part = data
+
+    def run(space: Workspace) -> Outcome:
+        judged = _judged(space.inputs["judged"])
+        images = {pair.id: pair.image for pair in read_pairs(space.inputs["pairs"], part)}
+        outcomes: Iterable[task_reliance.TaskReliance | Rejection] = ()
+        if judged:
+            engine, log = place.open(model, config.execution)
+            outcomes = task_reliance.measure(judged, images, engine, config, store=place.store, log=log)
+        tracked = place.tracked(name, outcomes, len(judged))
+        rows, rejections = sorted_out(tracked, task_reliance.TaskReliance)
+        write_records(space.out / task_reliance.MEASURES, rows, task_reliance.TaskReliance)
+        write_records(space.out / "rejections.parquet", rejections, Rejection)
+        below_zero = sum(row.reliance < 0 for row in rows)
+        done = counted(len(judged), len(rows), rejections, below_zero=below_zero)
+        return replace(done, run=how(config.execution) if judged else {})
+
+    needed, engines = place.needs(model)
+    facts: dict[str, JSON] = {**identity(config.decisive(), "model", "floor"), "part": part}
+    inputs = {"judged": judged_step, "pairs": pairs_step, **needed}
+    return Step(name, task_reliance.VERSION, facts, inputs, run, engines)
 
 
 def composition_step(
@@ -376,13 +413,17 @@ def composition_step(
     general: tuple[Step, Step] | None,
     config: compose_room.ComposeConfig,
     place: Place,
+    *,
+    floor: tuple[float, Sequence[Step]] | None = None,
 ) -> Step:
     """Return the step that makes the training conversations.
 
     Args:
         judged_step: None where the domain's pairs have no tasks.
         general: the steps with the general examples and with their judged tasks.
+        floor: least visual reliance of a task, in nats per token, and the steps that measured it.
     """
+    least, measured = floor if floor is not None else (0.0, ())
 
     def run(space: Workspace) -> Outcome:
         pairs = read_pairs(space.inputs["pairs"], "pairs")
@@ -391,7 +432,9 @@ def composition_step(
         if general is not None:
             own = read_pairs(space.inputs["general"], "examples")
             data = GeneralData(own, _judged(space.inputs["general_judged"]))
-        outcomes = compose_room.compose(pairs, judged, config, general=data)
+        rows_by_step = (read_measures(space.inputs[step.name])[0] for step in measured)
+        unreliant = {name for rows in rows_by_step for name in task_reliance.below(rows, least)}
+        outcomes = compose_room.compose(pairs, judged, config, general=data, unreliant=unreliant)
         rows, rejections = sorted_out(place.tracked("compose", outcomes, None), Conversation)
         write_records(space.out / "conversations.parquet", rows, Conversation)
         write_records(space.out / "rejections.parquet", rejections, Rejection)
@@ -412,7 +455,17 @@ def composition_step(
         inputs["judged"] = judged_step
     if general is not None:
         inputs |= {"general": general[0], "general_judged": general[1]}
-    return Step("compose", compose_room.VERSION, identity(config), inputs, run)
+    inputs |= {step.name: step for step in measured}
+    facts = identity(config)
+    if measured:
+        facts["least_reliance"] = least
+    return Step("compose", compose_room.VERSION, facts, inputs, run)
+
+
+def read_measures(folder: Path) -> tuple[list[task_reliance.TaskReliance], dict[str, int]]:
+    """Return the measures in a finished reliance step's folder, and how many tasks have none, by reason."""
+    rows = list(read_records(folder / task_reliance.MEASURES, task_reliance.TaskReliance))
+    return rows, reasons(read_records(folder / "rejections.parquet", Rejection))
 
 
 def _judged(folder: Path) -> list[JudgedTriplet]:

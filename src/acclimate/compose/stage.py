@@ -1,6 +1,6 @@
 """The door of compose: pairs and judged triplets become the conversations that are trained on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -127,6 +127,7 @@ def compose(
     config: ComposeConfig,
     *,
     general: GeneralData | None = None,
+    unreliant: Collection[str] = (),
 ) -> Iterator[Conversation | Rejection]:
     """Yield the conversations of the mixture, and one rejection per pair or triplet that is in none.
 
@@ -137,12 +138,13 @@ def compose(
 
     Rejections of triplets: `judged_consistent`, `judged_inconsistent`, `judged_open`, `judged_unjudged` (as
     far as the verdict is not kept), `no_precise_answer` and `no_informative_answer` (the mixture asks for an
-    answer that the triplet lacks), `not_in_mixture`, `pair_missing`, and `not_drawn` for general ones beyond
-    the ratio. Rejections of pairs: `no_kept_task` where captions are left out or the pair is general;
-    `not_in_mixture` and `not_drawn` as above.
+    answer that the triplet lacks), `low_visual_reliance`, `not_in_mixture`, `pair_missing`, and `not_drawn`
+    for general ones beyond the ratio. Rejections of pairs: `no_kept_task` where captions are left out or the
+    pair is general; `not_in_mixture` and `not_drawn` as above.
 
     Args:
         general: read where `tasks` is `general` or `both`; elsewhere all of it is `not_in_mixture`.
+        unreliant: ids of triplets whose answer hardly needs the picture; `curate.reliance` measures it.
 
     Raises:
         DataError: pictures are to be shuffled and there is only one; general tasks are asked for and no
@@ -155,7 +157,7 @@ def compose(
             "Give judged general data, or set `compose.tasks: synthetic`."
         )
     _check_apart(pairs, judged, general)
-    groups, rejections = _kept_groups(judged, config, wanted=config.has_synthetic)
+    groups, rejections = _kept_groups(judged, config, unreliant, wanted=config.has_synthetic)
     yield from rejections
     n_pairs = 0
     for pair in pictured(pairs, config.pictures, config.seed):
@@ -164,7 +166,7 @@ def compose(
         yield from _of_pair(pair, own, config)
     yield from _orphans(groups)
     if general is not None:
-        yield from _general(general, config, n_pairs)
+        yield from _general(general, config, n_pairs, unreliant)
 
 
 def _check_apart(
@@ -183,22 +185,25 @@ def _check_apart(
         )
 
 
-def _refusal(triplet: JudgedTriplet, config: ComposeConfig) -> tuple[str, str]:
+def _refusal(triplet: JudgedTriplet, config: ComposeConfig, unreliant: Collection[str]) -> tuple[str, str]:
     """Return why a triplet is not used (nothing if it is), and particulars."""
     if triplet.label not in config.keep:
         return f"judged_{triplet.label}", triplet.instruction
-    return missing_answer(triplet, config.answers), triplet.instruction
+    reason = missing_answer(triplet, config.answers)
+    if not reason and triplet.id in unreliant:
+        reason = "low_visual_reliance"
+    return reason, triplet.instruction
 
 
 def _kept_groups(
-    judged: Iterable[JudgedTriplet], config: ComposeConfig, *, wanted: bool
+    judged: Iterable[JudgedTriplet], config: ComposeConfig, unreliant: Collection[str], *, wanted: bool
 ) -> tuple[dict[str, list[Group]], list[Rejection]]:
     """Return every pair's groups of kept tasks, and a rejection per triplet that is not kept."""
     by_pair: dict[str, list[JudgedTriplet]] = {}
     rejections = []
     for triplet in judged:
         by_pair.setdefault(triplet.pair_id, []).append(triplet)
-        reason, detail = _refusal(triplet, config) if wanted else ("not_in_mixture", "")
+        reason, detail = _refusal(triplet, config, unreliant) if wanted else ("not_in_mixture", "")
         if reason:
             rejections.append(Rejection(triplet.id, ROOM, reason, detail))
     refused = {each.id for each in rejections}
@@ -253,9 +258,11 @@ def _of_pair(
         yield _conversation(pair, turns, group, 2 if is_apart else 1)
 
 
-def _general(data: GeneralData, config: ComposeConfig, n_pairs: int) -> Iterator[Conversation | Rejection]:
+def _general(
+    data: GeneralData, config: ComposeConfig, n_pairs: int, unreliant: Collection[str]
+) -> Iterator[Conversation | Rejection]:
     """Yield what becomes of the general data."""
-    groups, rejections = _kept_groups(data.judged, config, wanted=config.has_general)
+    groups, rejections = _kept_groups(data.judged, config, unreliant, wanted=config.has_general)
     yield from rejections
     stage = 2 if config.mixture == "two_stage" else 1
     pictures = config.pictures if config.has_general else "own"

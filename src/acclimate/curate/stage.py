@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from acclimate.artifacts import ReplyLog
 from acclimate.curate.consistency import CHOICES, SHORT_FORM, SLOTS, label, probabilities, prompt
 from acclimate.curate.long_form import LONG_FORM
+from acclimate.curate.reliance import RelianceConfig
 from acclimate.curate.self_consistency import SelfConsistency, answer_requests, shares
 from acclimate.engines.ask import ask, ask_choices
 from acclimate.engines.protocol import ChoiceRequest, Engine, Message, Request
@@ -42,6 +43,8 @@ class CurateConfig(BaseModel):
     """Least probability of Yes, or least share of sampled answers that agree."""
     margin: float = Field(default=0.0, ge=0.0, le=1.0)
     """Least lead of Yes over both other choices."""
+    reliance: RelianceConfig | None = None
+    """How much every judged task needs its picture; None does not measure it."""
     execution: EngineExecution = EngineExecution()
 
     @field_validator("judge")

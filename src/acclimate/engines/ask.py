@@ -95,10 +95,11 @@ def ask_choices(
     digest = engine.identity.digest
 
     def known(request: ChoiceRequest, row: Mapping[str, Any]) -> ChoiceReply:
-        return ChoiceReply(request.id, tuple(float(value) for value in row["log_probabilities"]))
+        values = tuple(float(value) for value in row["log_probabilities"])
+        return ChoiceReply(request.id, values, tuple(row.get("n_tokens", ())))
 
     def row(reply: ChoiceReply) -> dict[str, Any]:
-        return {"log_probabilities": list(reply.log_probabilities)}
+        return {"log_probabilities": list(reply.log_probabilities), "n_tokens": list(reply.n_tokens)}
 
     asking = _Asking[ChoiceRequest, ChoiceReply](
         iter(requests), log, lambda request: choice_key(digest, request), known, row

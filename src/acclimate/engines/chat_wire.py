@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from acclimate.engines.protocol import Reply, Request
+from acclimate.engines.protocol import ChoiceReply, Reply, Request
 from acclimate.engines.spec import EngineSpec
 from acclimate.errors import EngineError
 
@@ -130,7 +130,7 @@ def read_reply(request_id: str, answer: Json, end_of_text: str = "") -> Reply:
     return Reply(request_id, text, reason, n_prompt, n_reply)
 
 
-def read_first_token(request_id: str, answer: Json, choices: Sequence[str]) -> tuple[float, ...]:
+def read_first_token(request_id: str, answer: Json, choices: Sequence[str]) -> ChoiceReply:
     """Return the log-probabilities of choices of one token, from the likeliest first tokens of a reply.
 
     Exact for a choice among them. One that is not among them gets the most it can have: the smallest listed
@@ -168,12 +168,13 @@ def read_first_token(request_id: str, answer: Json, choices: Sequence[str]) -> t
         )
     rest = max(1.0 - sum(map(math.exp, listed.values())), 1e-12)
     most = min(*listed.values(), math.log(rest))
-    return tuple(listed.get(choice, most) for choice in choices)
+    values = tuple(listed.get(choice, most) for choice in choices)
+    return ChoiceReply(request_id, values, (1,) * len(choices))
 
 
 def read_prompt(
     request_id: str, opened: Json, continued: Sequence[Json], choices: Sequence[str]
-) -> tuple[float, ...]:
+) -> ChoiceReply:
     """Return the log-probabilities of choices, each the sum over its tokens, from prompts that end with them.
 
     Args:
@@ -184,7 +185,7 @@ def read_prompt(
         EngineError: the server gives no prompt log-probabilities, or writes the prompts in different ways.
     """
     start = _token_ids(request_id, opened)
-    values = []
+    values, n_tokens = [], []
     for choice, answer in zip(choices, continued, strict=True):
         tokens = _token_ids(request_id, answer)
         scores = answer.get("prompt_logprobs")
@@ -204,7 +205,8 @@ def read_prompt(
                 raise EngineError(_no_prompt_scores(request_id))
             total += float(entry["logprob"])
         values.append(total)
-    return tuple(values)
+        n_tokens.append(len(tokens) - len(start))
+    return ChoiceReply(request_id, tuple(values), tuple(n_tokens))
 
 
 def token_ids_of(answer: Json) -> list[int] | None:

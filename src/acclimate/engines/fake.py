@@ -63,7 +63,7 @@ class FakeEngine:
             yield Reply(request.id, text, "stop", n_prompt, len(text.split()))
 
     def choose(self, requests: Iterable[ChoiceRequest]) -> Iterator[ChoiceReply]:
-        """Yield the function's log-probabilities, in order.
+        """Yield the function's log-probabilities, in order; a choice has as many tokens as words.
 
         Raises:
             EngineError: no function was given, or it returned another number of values than there are
@@ -80,4 +80,5 @@ class FakeEngine:
                     f"The fake engine's `choose` gave {len(values)} values for the {len(request.choices)} "
                     f"choices of request {request.id!r}. Return one per choice."
                 )
-            yield ChoiceReply(request.id, values)
+            n_tokens = tuple(max(1, len(choice.split())) for choice in request.choices)
+            yield ChoiceReply(request.id, values, n_tokens)

@@ -181,7 +181,7 @@ class OpenAIEngine:
             body = {"messages": messages, **wire.first_token_json(self._spec)}
 
             def read(answers: Sequence[wire.Json]) -> ChoiceReply:
-                return ChoiceReply(request.id, wire.read_first_token(request.id, answers[0], request.choices))
+                return wire.read_first_token(request.id, answers[0], request.choices)
 
             return _Job(request.id, (body,), most, read)
         bodies: list[wire.Json] = [{"messages": messages, **wire.prompt_json(self._spec, continues=False)}]
@@ -191,9 +191,7 @@ class OpenAIEngine:
         longest = max(len(_sendable(choice).encode()) for choice in request.choices)
 
         def read_each(answers: Sequence[wire.Json]) -> ChoiceReply:
-            return ChoiceReply(
-                request.id, wire.read_prompt(request.id, answers[0], answers[1:], request.choices)
-            )
+            return wire.read_prompt(request.id, answers[0], answers[1:], request.choices)
 
         return _Job(request.id, tuple(bodies), Reservation(most.prompt + longest, 1), read_each)
 

@@ -76,6 +76,8 @@ class ChoiceReply:
 
     id: str
     log_probabilities: tuple[float, ...]
+    n_tokens: tuple[int, ...] = ()
+    """Tokens of each choice, in the same order; empty where nobody counted them."""
 
 
 @dataclass(frozen=True, slots=True)

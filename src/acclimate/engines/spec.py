@@ -139,6 +139,8 @@ class EngineExecution(BaseModel):
     Another number may change the last bits of the numbers, and so a reply."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; None leaves torch's own choice."""
+    cache_mb: int = Field(default=256, ge=0)
+    """Memory for encoded pictures that no waiting question shows; those that one shows stay anyhow."""
     server: ServerExecution = ServerExecution()
     """How the openai engine asks its server."""
 

@@ -7,8 +7,9 @@ request. Rows are replaced as they finish: decoding works on slots of fixed leng
 """
 
 import inspect
+import itertools
 import random
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,9 @@ from acclimate.files import ImageStore
 from acclimate.records import ImageRef, Turn
 
 _CACHE_BYTES = 256 * 2**20
-"""Of preprocessed images, and again of their features."""
+"""Of preprocessed images."""
+_KEPT_BYTES = 4 * 2**30
+"""Of the features of images that waiting requests show, which stay beyond the execution's `cache_mb`."""
 _VISION_PATCHES = 4096
 """Patches per forward of the vision tower; larger images go alone."""
 _WINDOWS = 32
@@ -68,7 +71,7 @@ def reply_bucket(max_tokens: int) -> int:
 
 
 class _Recent(Generic[_V]):
-    """Values by key, the least recently used dropped beyond a number of bytes."""
+    """Values by key; beyond a number of bytes the least recently used goes, none that is kept."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
@@ -82,14 +85,18 @@ class _Recent(Generic[_V]):
         self._values.move_to_end(key)
         return found[0]
 
-    def put(self, key: _Key, value: _V, n_bytes: int) -> None:
+    def put(
+        self, key: _Key, value: _V, n_bytes: int, is_kept: Callable[[_Key], bool] = lambda _: False
+    ) -> None:
         _, replaced = self._values.pop(key, (value, 0))
         self._values[key] = (value, n_bytes)
         self._size -= replaced
         self._size += n_bytes
-        while self._size > self._most and len(self._values) > 1:
-            _, (_, dropped) = self._values.popitem(last=False)
-            self._size -= dropped
+        if self._size <= self._most:
+            return
+        for old in list(self._values)[:-1]:
+            if self._size > _KEPT_BYTES or (self._size > self._most and not is_kept(old)):
+                self._size -= self._values.pop(old)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,10 @@ class _Row:
     input_ids: list[int]
     per_token: dict[str, Tensor]
     images: tuple[ImageRef, ...]
+    grids: Tensor | None
+    """(images, 3): patches of each image, where the family counts them so."""
+    shapes: tuple[_Key, ...]
+    """Of each image, for the vision tower; empty where the family's tower is no forward of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +208,7 @@ class TransformersEngine:
         )
         self._keeps_logits = "logits_to_keep" in accepted
         self._preprocessed: _Recent[ImageInputs] = _Recent(_CACHE_BYTES)
-        self._features: _Recent[SimpleNamespace] = _Recent(_CACHE_BYTES)
+        self._features: _Recent[SimpleNamespace] = _Recent(execution.cache_mb * 2**20)
         if self._family is None:
             self._check_unknown_family(path)
 
@@ -254,7 +265,10 @@ class TransformersEngine:
     def _bare(self, request_id: str, encoded: Encoded, images: tuple[ImageRef, ...]) -> _Row:
         kept = ("mm_token_type_ids", "token_type_ids", "cross_attention_mask")
         per_token = {name: value for name, value in encoded.model_inputs.items() if name in kept}
-        return _Row(request_id, encoded.input_ids, per_token, images)
+        grids = self._image_inputs(images).tensors.get("image_grid_thw")
+        apart = images if self._vision_apart else ()
+        shapes = tuple(_tower_shape(self._image_inputs((image,))) for image in apart)
+        return _Row(request_id, encoded.input_ids, per_token, images, grids, shapes)
 
     def _image_inputs(self, images: tuple[ImageRef, ...]) -> ImageInputs:
         """Preprocess a row's images: each by itself where the family lets us, else together."""
@@ -299,8 +313,20 @@ class TransformersEngine:
     # Forwards
 
     @torch.inference_mode()
-    def _prefill(self, rows: Sequence[_Row], length: int, n_kept: int, *, with_cache: bool) -> _Filled:
-        """Run prompts through the model, always as `_n_prefill` rows."""
+    def _prefill(
+        self,
+        rows: Sequence[_Row],
+        length: int,
+        n_kept: int,
+        *,
+        with_cache: bool,
+        pictures: "_Pictures | None" = None,
+    ) -> _Filled:
+        """Run prompts through the model, always as `_n_prefill` rows.
+
+        Args:
+            pictures: what waiting requests show; theirs are encoded beside the rows' where there is room.
+        """
         filled = [*rows, *[rows[0]] * (self._n_prefill - len(rows))]
         if self._vision_apart:
             encoded = [Encoded(row.input_ids, [], row.per_token) for row in filled]
@@ -316,7 +342,7 @@ class TransformersEngine:
         if types is not None and not self._vision_apart:
             inputs["mm_token_type_ids"] = types
         if has_images and self._vision_apart:
-            inputs["mm_encoder_outputs"] = {"image": self._image_features(filled)}
+            inputs["mm_encoder_outputs"] = {"image": self._image_features(filled, pictures or _Pictures())}
         cross = batch.get("cross_attention_mask")
         cache = transformers.DynamicCache(config=self._model.config.get_text_config()) if with_cache else None
         if self._keeps_logits:
@@ -367,7 +393,7 @@ class TransformersEngine:
         find = getattr(self._model.model, "get_rope_index", None)
         if find is None or types is None or not rows[0].images:
             return flat, following
-        grids = torch.cat([self._image_inputs(row.images).tensors["image_grid_thw"] for row in rows])
+        grids = torch.cat([row.grids for row in rows if row.grids is not None])
         positions, deltas = find(
             input_ids,
             mm_token_type_ids=types,
@@ -376,35 +402,38 @@ class TransformersEngine:
         )
         return positions, following + deltas.view(-1).to(following)
 
-    def _image_features(self, rows: Sequence[_Row]) -> SimpleNamespace:
-        """Return the features of the rows' images in the order of their places in the text."""
+    def _image_features(self, rows: Sequence[_Row], pictures: "_Pictures") -> SimpleNamespace:
+        """Return the features of the rows' images in the order of their places in the text.
+
+        Each content is encoded once: what is waited for is kept, and stands in for copies where the tower has
+        room beside the rows' own images.
+        """
         images = [image for row in rows for image in row.images]
         known: dict[str, SimpleNamespace] = {}
-        missing: dict[str, ImageRef] = {}
-        for image in images:
+        by_shape: dict[_Key, dict[str, ImageRef]] = {}
+        for image, shape in zip(images, (each for row in rows for each in row.shapes), strict=True):
             features = self._features.get((image.sha256,))
             if features is None:
-                missing[image.sha256] = image
+                by_shape.setdefault(shape, {})[image.sha256] = image
             else:
                 known[image.sha256] = features
-        by_shape: dict[_Key, list[tuple[str, ImageInputs]]] = {}
-        for name, image in missing.items():
-            inputs = self._image_inputs((image,))
-            grid = inputs.tensors.get("image_grid_thw")
-            shape = tuple(inputs.tensors["pixel_values"].shape)
-            by_shape.setdefault((shape, None if grid is None else tuple(grid.view(-1).tolist())), []).append(
-                (name, inputs)
-            )
-        for (shape, grid), named in by_shape.items():
-            n_patches = shape[0] if grid is not None else 256
+        for shape, own in by_shape.items():
+            pixels, grid = shape
+            n_patches = pixels[0] if grid is not None else 256
             n_together = max(1, min(self._n_prefill, _VISION_PATCHES // n_patches))
-            for start in range(0, len(named), n_together):
-                part = named[start : start + n_together]
+            room = -len(own) % n_together
+            beside = (each for each in pictures.of(shape) if each.sha256 not in own)
+            beside = (each for each in beside if self._features.get((each.sha256,)) is None)
+            every = [*own.values(), *itertools.islice(beside, room)]
+            for start in range(0, len(every), n_together):
+                part = [
+                    (each.sha256, self._image_inputs((each,))) for each in every[start : start + n_together]
+                ]
                 for (name, _), fresh in zip(part, self._vision(part, n_together), strict=False):
                     known[name] = fresh
                     tensors = (fresh.pooled, *fresh.deep)
                     n_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-                    self._features.put((name,), fresh, n_bytes)
+                    self._features.put((name,), fresh, n_bytes, pictures.has)
         found = [known[image.sha256] for image in images]
         n_deep = len(found[0].deep)
         return SimpleNamespace(
@@ -443,7 +472,8 @@ class TransformersEngine:
                 taken = queue.take(key, min(free, self._n_prefill))
                 if not taken:
                     break
-                filled = self._prefill([waiting.row for waiting in taken], length, 1, with_cache=True)
+                rows_taken = [waiting.row for waiting in taken]
+                filled = self._prefill(rows_taken, length, 1, with_cache=True, pictures=queue.pictures)
                 if state is None:
                     state = _Decoding(self, filled, length, room)
                 slots = [self._slot(waiting) for waiting in taken]
@@ -536,7 +566,7 @@ class TransformersEngine:
             rows.append(
                 (Encoded(encoded.input_ids[:last], [], per_token), encoded.input_ids[first : last + 1])
             )
-        parts = _Parts(request, [None] * len(request.choices))
+        parts = _Parts(request, [None] * len(request.choices), [0] * len(request.choices))
         prompts = {tuple(encoded.input_ids) for encoded, _ in rows}
         if len(prompts) == 1 and all(len(tokens) == 1 for _, tokens in rows):
             row = self._bare(request.id, rows[0][0], images)
@@ -558,12 +588,13 @@ class TransformersEngine:
         for index, choice in enumerate(batch):
             parts = choice.parts
             for place, tokens in choice.continuations:
-                at = scores[index, n_kept - len(tokens) :]
+                at = scores[index, -len(tokens) :]
                 picked = at[torch.arange(len(tokens)), torch.tensor(tokens, device=at.device)]
                 parts.values[place] = float(sum(picked.tolist()))
+                parts.n_tokens[place] = len(tokens)
             done = [value for value in parts.values if value is not None]
             if len(done) == len(parts.values):
-                yield ChoiceReply(parts.request.id, tuple(done))
+                yield ChoiceReply(parts.request.id, tuple(done), tuple(parts.n_tokens))
 
     def _check_unknown_family(self, path: Path) -> None:
         """Compare our own first step with plain transformers, for a family we have no record of.
@@ -592,6 +623,7 @@ class _Parts:
 
     request: ChoiceRequest
     values: list[float | None]
+    n_tokens: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -603,6 +635,45 @@ class _Choice:
     continuations: tuple[tuple[int, list[int]], ...]
     """Place of the choice in the request, and its tokens."""
     n_kept: int
+
+
+def _tower_shape(inputs: ImageInputs) -> _Key:
+    """Return what images must have in common to go through the vision tower together."""
+    grid = inputs.tensors.get("image_grid_thw")
+    return (
+        tuple(inputs.tensors["pixel_values"].shape),
+        None if grid is None else tuple(grid.view(-1).tolist()),
+    )
+
+
+class _Pictures:
+    """The images that waiting requests show, by shape, in order of coming."""
+
+    def __init__(self) -> None:
+        self._by_shape: dict[_Key, dict[str, ImageRef]] = {}
+        self._n_shown: Counter[str] = Counter()
+
+    def of(self, shape: _Key) -> Iterable[ImageRef]:
+        """Return the images of a shape."""
+        return self._by_shape.get(shape, {}).values()
+
+    def has(self, key: _Key) -> bool:
+        """Return whether a waiting request shows the image of this key of the cache."""
+        return key[0] in self._n_shown
+
+    def add(self, row: _Row) -> None:
+        """Count a request that came to wait."""
+        for image, shape in zip(row.images, row.shapes, strict=False):
+            self._n_shown[image.sha256] += 1
+            self._by_shape.setdefault(shape, {})[image.sha256] = image
+
+    def remove(self, row: _Row) -> None:
+        """Count a request that waits no longer."""
+        for image, shape in zip(row.images, row.shapes, strict=False):
+            self._n_shown[image.sha256] -= 1
+            if not self._n_shown[image.sha256]:
+                del self._n_shown[image.sha256]
+                del self._by_shape[shape][image.sha256]
 
 
 class _Queue:
@@ -623,6 +694,7 @@ class _Queue:
         self._n_waiting = 0
         self._n_read = 0
         self._is_exhausted = False
+        self.pictures = _Pictures()
 
     def longest(self) -> _Key | None:
         """Return the key with the most requests, or of the oldest one when it was overtaken too often."""
@@ -640,6 +712,8 @@ class _Queue:
         queue = self._queues.get(key, deque())
         taken = [queue.popleft() for _ in range(min(most, len(queue)))]
         self._n_waiting -= len(taken)
+        for waiting in taken:
+            self.pictures.remove(waiting.row)
         if key in self._queues and not queue:
             del self._queues[key]
         return taken
@@ -657,6 +731,7 @@ class _Queue:
                 return
             waiting = self._waiting(self._n_read, request)
             self._queues.setdefault(self._key(waiting), deque()).append(waiting)
+            self.pictures.add(waiting.row)
             self._n_read += 1
             self._n_waiting += 1
 

@@ -10,6 +10,10 @@ All else is the same to the byte: prompt, decoding, longest reply.
     fog_3, ...               its own picture under a corruption and severity, see `corruptions`
     text_only                no picture at all: no image tokens; never replaced by a blank one
 
+Several corruptions are written in one word, NAME_SEVERITY, or NAME for all five severities, where NAME is a
+corruption or one of `GROUPS`: `fog` is fog_1 to fog_5, `corruptions_3` all 19 at severity 3, `corruptions:15`
+the 15 of ImageNet-C at all severities. `expanded` writes them out before anything else sees them.
+
 `mismatch.1`, `mismatch.2`, ... are replicates: the same with other donors, or another draw. `original.1` asks
 the same again, which shows how much answers change for no reason. Every condition covers all items but
 `mismatch_contrast`, which covers those with a donor; which these are depends on the items alone, so it is the
@@ -26,7 +30,7 @@ from pydantic import AfterValidator
 
 from acclimate.errors import BenchmarkError
 from acclimate.evaluate.altered import ALTERATIONS, OWN, VERSION, Made, Source, altered_png
-from acclimate.evaluate.corruptions import CORRUPTIONS
+from acclimate.evaluate.corruptions import CORRUPTIONS, EXTRA, IMAGENET_C, SEVERITIES
 from acclimate.evaluate.donors import Policy, contrast_ids, donor_by_id
 from acclimate.files import ImageStore
 from acclimate.records import ImageRef, Item
@@ -43,9 +47,31 @@ POLICIES: Mapping[str, Policy] = {
 """The donor policy of every condition that shows another question's picture."""
 CONDITIONS: tuple[str, ...] = (ORIGINAL, *POLICIES, *ALTERATIONS, TEXT_ONLY)
 """Every condition's name, without replicates."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "corruptions": CORRUPTIONS,
+    "corruptions:15": IMAGENET_C,
+    "corruptions:noise": IMAGENET_C[:3],
+    "corruptions:blur": IMAGENET_C[3:7],
+    "corruptions:weather": IMAGENET_C[7:11],
+    "corruptions:digital": IMAGENET_C[11:],
+    "corruptions:extra": EXTRA,
+}
+"""Corruptions that are named together; the four families are those of the 15 in arXiv 1903.12261."""
+SHORTHAND: Mapping[str, tuple[str, ...]] = {
+    **{
+        name: tuple(f"{each}_{severity}" for each in members for severity in SEVERITIES)
+        for name, members in (*GROUPS.items(), *((name, (name,)) for name in CORRUPTIONS))
+    },
+    **{
+        f"{name}_{severity}": tuple(f"{each}_{severity}" for each in members)
+        for name, members in GROUPS.items()
+        for severity in SEVERITIES
+    },
+}
+"""Conditions by the word that stands for several of them."""
 KNOWN = (
-    f"{', '.join((ORIGINAL, *POLICIES, *OWN, TEXT_ONLY))}, and NAME_1 to NAME_5 of the corruptions "
-    f"{', '.join(CORRUPTIONS)}"
+    f"{', '.join((ORIGINAL, *POLICIES, *OWN, TEXT_ONLY))}, and NAME_1 to NAME_5, or NAME for all five, of "
+    f"the corruptions {', '.join(CORRUPTIONS)} and their groups {', '.join(GROUPS)}"
 )
 """The same for people."""
 ItemKey: TypeAlias = tuple[str, str]
@@ -59,6 +85,19 @@ def parted(condition: str) -> tuple[str, int]:
     return (name, int(replicate)) if replicate.isdecimal() else (condition, 0)
 
 
+def is_corruption(condition: str) -> bool:
+    """Return whether a condition shows the item's own picture under a corruption, such as `fog_3`."""
+    return condition.rpartition("_")[0] in CORRUPTIONS and condition in ALTERATIONS
+
+
+def expanded(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return conditions with every word for several of them written out, each once, in order of coming.
+
+    What is no such word stays as it is, so that `condition_named` can say what is wrong with it.
+    """
+    return tuple(dict.fromkeys(each for text in texts for each in SHORTHAND.get(text, (text,))))
+
+
 def condition_named(text: str) -> str:
     """Return the text if it names a condition.
 
@@ -67,7 +106,7 @@ def condition_named(text: str) -> str:
     """
     name, dot, replicate = text.partition(".")
     if name not in CONDITIONS:
-        near = difflib.get_close_matches(name, CONDITIONS, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name, (*CONDITIONS, *SHORTHAND), n=1, cutoff=0.4)
         nearest = f"; the nearest known one is {near[0]!r}" if near else f"; known: {KNOWN}"
         raise ValueError(f"unknown condition {text!r}{nearest}")
     if not dot:

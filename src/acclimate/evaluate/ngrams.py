@@ -250,7 +250,8 @@ def _cider(
         totals += similarities(_weighed(caption, gram, pairs, len(hypotheses)), pairs)
     items = pairs.items[pairs.reference]
     scores = _sums(items, totals, len(hypotheses)) * SCALE / (n * n_each)
-    return cast("list[float]", scores.tolist())
+    # The cosine of a caption with itself may pass 1 in its last bit.
+    return cast("list[float]", np.minimum(scores, SCALE).tolist())
 
 
 def _paired(captions: Sequence[Tokens], n_each: Integers) -> _Pairs:

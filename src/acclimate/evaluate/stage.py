@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from acclimate.artifacts import ReplyLog
 from acclimate.engines.ask import ask
@@ -17,6 +17,7 @@ from acclimate.evaluate.conditions import (
     Condition,
     ItemKey,
     covered_items,
+    expanded,
     parted,
     shown_images,
 )
@@ -40,7 +41,8 @@ class EvaluateConfig(BaseModel):
     """Folder of the published benchmarks' files, beside the recipe: they lie in `DATA/NAME` or in it."""
     conditions: tuple[Condition, ...] = ("original", "mismatch", "blank")
     """What stands beside the question: its own picture, another question's, one made from it, or none.
-    `mismatch.1` and so on are replicates; `conditions.CONDITIONS` has the names."""
+    `mismatch.1` and so on are replicates; `conditions.CONDITIONS` has the names. `fog`, `corruptions:15_3`
+    and other words for several (`conditions.SHORTHAND`) are written out: identity is that of the list."""
     seed: int = 0
     """Of donors and drawn pictures; the intervals have their own in the report."""
     limit: int | None = Field(default=None, ge=1)
@@ -58,6 +60,13 @@ class EvaluateConfig(BaseModel):
     after_first_stage: bool = False
     """Whether the checkpoint of the first of two training stages is scored too: what it gained, and what the
     second stage forgot."""
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _written_out(cls, given: object) -> object:
+        if isinstance(given, list | tuple) and all(isinstance(each, str) for each in given):
+            return expanded(given)
+        return given
 
 
 def predict(

@@ -31,7 +31,7 @@ from acclimate.lab.world import (
 CAPTION_REQUESTS = ("Describe the image.", "What does the image show?", "Write a caption for the image.")
 _OPEN_KINDS = ("object", "colour", "mark", "reverse", "rule")
 _GENERAL_OPEN_KINDS = ("domain", "where", "count", *_OPEN_KINDS)
-_SEED_KINDS = {"exist": 1.6, "domain": 0.5, "count": 0.7, "list": 0.8}
+SEED_KINDS = {"exist": 1.6, "domain": 0.5, "count": 0.7, "list": 0.8}
 """How much oftener than in pretraining a kind is asked: what is put in few words takes over in sampling."""
 SEED_NOISE = (0.06, 0.12)
 """How often the precise and the informative annotator of the seed data err, each on its own."""
@@ -84,7 +84,7 @@ def seed_example(index: int, seed: int) -> tuple[Scene, str, Task]:
         informative_noise=informative_noise,
         balanced=True,
     )
-    return scene, text, draw_task(asker, rng, choice_rate=0.3, open_weight=0.6, harder=_SEED_KINDS)
+    return scene, text, draw_task(asker, rng, choice_rate=0.3, open_weight=0.6, harder=SEED_KINDS)
 
 
 def _seed_ground(index: int, seed: int) -> tuple[Scene, Lexicon, random.Random]:

@@ -80,7 +80,7 @@ def second_base(folder: Path, sizes: BaseSizes | None = None, *, progress: Progr
     folder = folder.resolve()
     write_once(folder / "world", f"{VERSION} {asdict(chosen)}\n", lambda out: write_lessons(out, chosen))
     root = folder / "run"
-    assembled = _assembled(_tower(chosen, told))
+    assembled = assembled_step(tower_step(chosen, told))
     for step in (assembled.inputs["vision"], assembled):
         reused = artifacts.finished(step, root) is not None
         artifacts.build(step, root)
@@ -114,7 +114,8 @@ def _recipe(model: str) -> dict[str, Any]:
     }
 
 
-def _tower(sizes: BaseSizes, progress: Progress) -> Step:
+def tower_step(sizes: BaseSizes, progress: Progress) -> Step:
+    """Return the step that trains the encoder."""
     name = "clip-tower"
 
     def run(space: Workspace) -> Outcome:
@@ -138,7 +139,7 @@ def _tower(sizes: BaseSizes, progress: Progress) -> Step:
     return Step(name, TOWER_VERSION, facts, {}, run)
 
 
-def _assembled(tower: Step) -> Step:
+def assembled_step(tower: Step) -> Step:
     """Return the step that joins the encoder and the text LM."""
 
     def run(space: Workspace) -> Outcome:

@@ -16,20 +16,21 @@ from matplotlib.figure import Figure
 from acclimate.records import Measurement
 from acclimate.report.inputs import LossPoint
 
-_INK, _BASE, _ADAPTED, _GRID = "#333a45", "#9aa3b0", "#2f6fdb", "#e3e7ed"
+INK, GRID = "#333a45", "#e3e7ed"
+_BASE, _ADAPTED = "#9aa3b0", "#2f6fdb"
 _COLOUR_BY_MODEL: Mapping[str, str] = {"base": _BASE, "adapted": _ADAPTED}
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "acclimate",
     "svg.fonttype": "path",
     "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _GRID,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GRID,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "grid.color": GRID,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,
@@ -38,7 +39,7 @@ _STYLE: Any = {
 
 def loss_curve(losses: Sequence[LossPoint]) -> str:
     """Return the training loss over steps: each value, and their running mean."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         axes = figure.subplots()
         steps, values = [each.step for each in losses], [each.loss for each in losses]
@@ -61,7 +62,7 @@ def loss_curve(losses: Sequence[LossPoint]) -> str:
         axes.set_ylabel("loss, nats per trained token")
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _running_mean(values: Sequence[float], window: int) -> list[float]:
@@ -72,7 +73,7 @@ def _running_mean(values: Sequence[float], window: int) -> list[float]:
 
 def gain_bars(gains: Sequence[tuple[str, Measurement]]) -> str:
     """Return each subject's gain in points with its 95 % interval, the first on top."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.9 + 0.34 * len(gains)), layout="constrained")
         axes = figure.subplots()
         places = range(len(gains), 0, -1)
@@ -87,12 +88,12 @@ def gain_bars(gains: Sequence[tuple[str, Measurement]]) -> str:
                 solid_capstyle="butt",
             )
             axes.plot([100 * gain.value], [place], color=colour, marker="o", markersize=6)
-        axes.axvline(0.0, color=_INK, linewidth=1.0)
+        axes.axvline(0.0, color=INK, linewidth=1.0)
         axes.set_yticks(list(places), [name for name, _ in gains])
         axes.set_ylim(0.4, len(gains) + 0.6)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("adapted minus base, points of 100 (95 % interval; grey: not resolved)")
-        return _svg(figure)
+        return svg(figure)
 
 
 def reliance_bars(by_model: Mapping[str, Mapping[str, Measurement]]) -> str:
@@ -102,7 +103,7 @@ def reliance_bars(by_model: Mapping[str, Mapping[str, Measurement]]) -> str:
         by_model: per model, per condition, its measurement.
     """
     conditions = list(dict.fromkeys(name for measured in by_model.values() for name in measured))
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         axes = figure.subplots()
         width = 0.8 / max(1, len(by_model))
@@ -112,20 +113,21 @@ def reliance_bars(by_model: Mapping[str, Mapping[str, Measurement]]) -> str:
             heights = [100 * each.value for _, each in shown]
             below = [100 * max(0.0, each.value - each.low) for _, each in shown]
             above = [100 * max(0.0, each.high - each.value) for _, each in shown]
-            colour = _COLOUR_BY_MODEL.get(model, _INK)
+            colour = _COLOUR_BY_MODEL.get(model, INK)
             axes.bar(places, heights, width=0.92 * width, color=colour, label=model)
             axes.errorbar(
-                places, heights, yerr=[below, above], fmt="none", ecolor=_INK, elinewidth=1.2, capsize=3
+                places, heights, yerr=[below, above], fmt="none", ecolor=INK, elinewidth=1.2, capsize=3
             )
         axes.set_xticks(range(len(conditions)), [f"{name} picture" for name in conditions])
         axes.grid(visible=False, axis="x")
         axes.set_ylim(bottom=0)
         axes.set_ylabel("score, points of 100")
         axes.legend(frameon=False)
-        return _svg(figure)
+        return svg(figure)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """Return a finished figure as SVG, the same bytes every time."""
     FigureCanvasSVG(figure)
     out = io.BytesIO()
     with warnings.catch_warnings():

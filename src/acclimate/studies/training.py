@@ -26,7 +26,7 @@ from acclimate.pipeline import FIRST_STAGE, Line
 from acclimate.recipe import Recipe
 from acclimate.records import Item, Score
 from acclimate.steps import evaluation_step, items_step
-from acclimate.studies.arms import replaced
+from acclimate.studies.arms import Named, replaced
 from acclimate.studies.combined import Combined, Standing, combined, standing
 from acclimate.studies.gains import ALL_BENCHMARKS, Marks, Spans, gain_share, spans
 from acclimate.studies.training_claims import (
@@ -160,29 +160,6 @@ def run_study(
     return summed_up(tuple(seeds), found, n_draws=n_draws)
 
 
-class _Named:
-    """Tells how the work goes with the arm's name before the step's."""
-
-    def __init__(self, arm: str, progress: Progress) -> None:
-        self.arm, self.progress = arm, progress
-
-    def start(self, step: str, total: int | None) -> None:
-        """A step begins."""
-        self.progress.start(f"{self.arm}: {step}", total)
-
-    def advance(self, step: str, done: int, note: str = "") -> None:
-        """So many units are done."""
-        self.progress.advance(f"{self.arm}: {step}", done, note)
-
-    def say(self, text: str) -> None:
-        """Something worth reading."""
-        self.progress.say(f"{self.arm}: {text}")
-
-    def end(self, step: str, *, reused: bool) -> None:
-        """A step's artifact stands."""
-        self.progress.end(f"{self.arm}: {step}", reused=reused)
-
-
 def arm_values(setting: Setting) -> dict[str, dict[str, Any]]:
     """Return what every trained arm replaces in the recipe.
 
@@ -274,7 +251,7 @@ def _line(setting: Setting, values: _Values, arm: str, progress: Progress | None
     return Line(
         replaced(setting.recipe, values),
         setting.base,
-        progress=_Named(arm, progress or Silent()),
+        progress=Named(arm, progress or Silent()),
         keys=setting.keys,
         accounts=setting.accounts,
     )
