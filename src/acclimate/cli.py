@@ -421,6 +421,13 @@ def evaluate(
         str | None,
         typer.Option("--conditions", help="With --model: comma-separated, such as mismatch,fog_3."),
     ] = None,
+    log_likelihood: Annotated[
+        bool,
+        typer.Option(
+            "--log-likelihood",
+            help="With --model: also how likely right answers are with exchanged pictures.",
+        ),
+    ] = False,
     judge: Annotated[
         str | None, typer.Option("--judge", help="The model that marks answers, where a benchmark needs one.")
     ] = None,
@@ -479,6 +486,7 @@ def evaluate(
         benchmarks=tuple(benchmark or ()),
         data=data,
         conditions=conditions,
+        log_likelihood=log_likelihood,
         judge=judge,
         swap=swap,
         missing_is_wrong=missing_is_wrong,

@@ -35,6 +35,7 @@ class Asked:
     benchmarks: tuple[str, ...]
     data: Path
     conditions: str | None
+    log_likelihood: bool
     judge: str | None
     swap: bool
     missing_is_wrong: bool
@@ -93,6 +94,7 @@ def _config(asked: Asked) -> Any:  # noqa: ANN401 - imported late
         data=str(asked.data),
         judge=asked.judge,
         judging=JudgeConfig(swap=asked.swap),
+        log_likelihood=asked.log_likelihood,
         **given,
     )
 
@@ -266,6 +268,7 @@ def _reliance_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         numbers = [row["value"], row["low"], row["high"]]
         is_defined = all(each is not None for each in numbers)
         text = "{:.3f}  {:.3f} to {:.3f}".format(*numbers) if is_defined else "not defined"
+        text += " nats per token" if is_defined and row["measure"].endswith("_ll") else ""
         lines.append(f"{row['benchmark']:<34}{name:<34}{text}{'  ' + row['flag'] if row['flag'] else ''}")
     return lines
 

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
-from acclimate.curate.reliance import TUNED, require_scores
+from acclimate.curate.reliance import TUNED
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
+from acclimate.engines.spec import require_scores
 from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError, UsageError
 from acclimate.evaluate.catalogue import locate

@@ -1,7 +1,7 @@
 """How far answers rest on the picture: measured wherever a model was asked under several conditions."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from acclimate.report.reliance import VECTOR, How, ItemReliance, Reliance, item_
 from acclimate.report.reliance_rows import Reading, rows_of
 
 _SHOWN = ("benchmark", "macro")
-_BESIDES = ("IS", "HVRR", "MG", "PairAcc", "Collapse")
+_BESIDES = ("IS", "HVRR", "MG", "PairAcc", "Collapse", "VRS_ll")
 
 
 def write_reliance(
@@ -24,6 +24,7 @@ def write_reliance(
     primary: dict[str, str],
     out: Path,
     comparisons: Sequence[tuple[str, str]] = (),
+    likelihoods: Mapping[tuple[str, str, str, str], float] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure visual reliance; return the measures that belong side by side, and write all of them.
 
@@ -31,10 +32,12 @@ def write_reliance(
         primary: each benchmark's headline scorer; benchmarks whose headline is no mean of items are left out.
         out: receives `reliance.parquet` and `reliance_items.parquet`.
         comparisons: pairs of models.
+        likelihoods: of right answers (`evaluate.likelihoods.by_answer`), where they were measured.
 
     Returns:
         Per benchmark and over all of them: `model`, `measure`, `value` (a fraction; None where it is not
-        defined) and its interval. Nothing where a model was asked under one condition only.
+        defined; VRS_ll is in nats per token) and its interval. Nothing where a model was asked under one
+        condition only.
     """
     given = list(scores)
     sums = {each.benchmark for each in given if each.scorer == primary[each.benchmark] and each.parts}
@@ -43,7 +46,8 @@ def write_reliance(
     kept = [each for each in given if each.benchmark in own and primary[each.benchmark] == each.scorer]
     if ORIGINAL not in asked or len(asked) < 2 or not kept:
         return []
-    rows = rows_of(items, predictions, kept, own, Reading(normalised_answer))
+    reading = Reading(normalised_answer, log_likelihood=likelihoods or {})
+    rows = rows_of(items, predictions, kept, own, reading)
     scored = {each.benchmark for each in kept}
     pairs = {
         name: contrast_pairs(item for item in items if item.benchmark == name)

@@ -17,6 +17,8 @@ from acclimate.evaluate.conditions import ORIGINAL, covers_all, is_corruption
 from acclimate.evaluate.ensemble import Answered, Form, SettleConfig, complement, settle, tally, upper_bound
 from acclimate.evaluate.judged import Judgement, judge, needs_judge, relative_marks, require_judge
 from acclimate.evaluate.letters import paper_letter, strict_letter
+from acclimate.evaluate.likelihoods import FILE as LIKELIHOODS
+from acclimate.evaluate.likelihoods import Likelihood, by_answer
 from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.evaluate.predictions import Matched, match, read_reviews
 from acclimate.evaluate.reviews import FAILED_PAIR, mean_of_ratios, ratio_of_means, read_verdict, reread
@@ -91,7 +93,8 @@ def score_checkpoint(
     digest = place.engines.identity(chosen.at(out))
     scores = list(read_records(scored / "scores.parquet", Score))
     result = _result(loaded, items, scores, list(read_records(asked / "rejections.parquet", Rejection)))
-    result |= _beside(items, predictions, scores, result["primary"], out)
+    likely = list(read_records(scored / LIKELIHOODS, Likelihood)) if config.log_likelihood else []
+    result |= _beside(items, predictions, scores, result["primary"], out, likelihoods=by_answer(ROLE, likely))
     result |= {
         "model": str(model),
         "model_digest": digest,
@@ -359,6 +362,7 @@ def _beside(
     primary: dict[str, str],
     out: Path,
     pairs: Sequence[tuple[str, str]] = (),
+    likelihoods: Mapping[tuple[str, str, str, str], float] | None = None,
 ) -> dict[str, Any]:
     """Return robustness, which is about corruptions, and visual reliance, which is about other conditions.
 
@@ -367,7 +371,7 @@ def _beside(
     asked = [each for each in predictions if not is_corruption(each.condition)]
     kept = [each for each in scores if not is_corruption(each.condition)]
     return {
-        "reliance": write_reliance(items, asked, kept, primary, out, pairs),
+        "reliance": write_reliance(items, asked, kept, primary, out, pairs, likelihoods),
         "robustness": write_robustness(scores, primary, out, pairs),
     }
 

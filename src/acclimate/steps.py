@@ -19,9 +19,9 @@ from acclimate.compose.general import GeneralData
 from acclimate.compose.replay import Replay, mixed
 from acclimate.curate import reliance as task_reliance
 from acclimate.curate import stage as curate_room
-from acclimate.engines.spec import EngineExecution
+from acclimate.engines.spec import EngineExecution, require_scores
 from acclimate.errors import BenchmarkError, DataError
-from acclimate.evaluate import heldout
+from acclimate.evaluate import heldout, likelihoods
 from acclimate.evaluate import stage as evaluate_room
 from acclimate.evaluate.conditions import check_conditions, exchanges_pictures, left_out, n_questions
 from acclimate.evaluate.donors import donor_by_id
@@ -616,6 +616,11 @@ def evaluation_step(
         )
         write_records(space.out / "predictions.parquet", predictions, Prediction)
         write_records(space.out / "scores.parquet", scores, Score)
+        if config.log_likelihood:
+            n_scored = likelihoods.n_scored(items, config, store=place.store)
+            read = likelihoods.likelihoods(items, engine, config, store=place.store, log=log)
+            told = place.tracked(f"{name}: right answers", read, n_scored)
+            write_records(space.out / likelihoods.FILE, told, likelihoods.Likelihood)
         truncated = sum(each.finish_reason == "length" for each in predictions)
         counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}
         for condition, by_benchmark in left_out(items, config.conditions).items():
@@ -624,6 +629,11 @@ def evaluation_step(
 
     inputs, engines = place.needs(model)
     without = ["benchmarks", "data", "limit", "after_first_stage", "judge"]
+    if config.log_likelihood:
+        if model.step is None:
+            require_scores(model.at(place.root), "evaluate.log_likelihood")
+    else:
+        without.append("log_likelihood")
     if judge is not None:
         engines = {**engines, "judge": place.engines.identity(judge.at(place.root))}
     else:

@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from acclimate.artifacts import ReplyLog
 from acclimate.engines.ask import ask_choices
 from acclimate.engines.protocol import ChoiceReply, ChoiceRequest, Engine, Message
-from acclimate.engines.spec import EngineExecution, EngineSpec, require_model
-from acclimate.errors import DataError, EngineError, RecipeError
+from acclimate.engines.spec import EngineExecution, require_model
+from acclimate.errors import DataError, EngineError
 from acclimate.files import ImageStore, blank_png
 from acclimate.records import ImageRef, JudgedTriplet, Label, Rejection, Triplet, content_id
 
@@ -117,23 +117,6 @@ class _Heard:
     n_tokens: int = 0
     values: dict[int, float] = field(default_factory=dict)
     """By `_Asked.turn`."""
-
-
-def require_scores(spec: EngineSpec, key: str) -> None:
-    """Find out before anything runs whether an engine can score a given text.
-
-    Args:
-        key: where the recipe names it, for messages.
-
-    Raises:
-        RecipeError: it cannot: it stands on a server that gives no log-probabilities of a prompt.
-    """
-    if spec.engine == "openai" and spec.log_probabilities != "prompt":
-        raise RecipeError(
-            f"{key}: the model {spec.model} stands on a server that is asked for log-probabilities by "
-            f"`{spec.log_probabilities}`, and so cannot score a given answer. Serve it with vLLM and write "
-            "log_probabilities: prompt beside its name, or name a checkpoint's folder."
-        )
 
 
 def donor_pictures(pictures: Iterable[ImageRef], n: int, seed: int) -> dict[str, tuple[ImageRef, ...]]:

@@ -205,3 +205,20 @@ def _fields_of(model: str) -> dict[str, Any]:
             "openai:qwen3-vl@http://127.0.0.1:8000/v1; the recipe names one without a name or an address."
         )
     return {"engine": "openai", "model": name, "base_url": f"http{rest}"}
+
+
+def require_scores(spec: EngineSpec, key: str) -> None:
+    """Find out before anything runs whether an engine can score a given text.
+
+    Args:
+        key: where the recipe names it, for messages.
+
+    Raises:
+        RecipeError: it cannot: it stands on a server that gives no log-probabilities of a prompt.
+    """
+    if spec.engine == "openai" and spec.log_probabilities != "prompt":
+        raise RecipeError(
+            f"{key}: the model {spec.model} stands on a server that is asked for log-probabilities by "
+            f"`{spec.log_probabilities}`, and so cannot score a given answer. Serve it with vLLM and write "
+            "log_probabilities: prompt beside its name, or name a checkpoint's folder."
+        )

@@ -57,6 +57,9 @@ class EvaluateConfig(BaseModel):
     """The model that marks answers of the benchmarks that need a judge (LLaVA-Bench, MM-Vet)."""
     judging: JudgeConfig = JudgeConfig()
     """How it is asked."""
+    log_likelihood: bool = False
+    """Whether it is also measured how likely right answers are, with their own picture and with others'
+    (`VRS_ll`), under the `conditions` that exchange pictures. Needs an engine that scores given texts."""
     after_first_stage: bool = False
     """Whether the checkpoint of the first of two training stages is scored too: what it gained, and what the
     second stage forgot."""
@@ -107,7 +110,7 @@ def predict(
     asked: dict[str, tuple[Item, str, ImageRef | None]] = {}
 
     def requests() -> Iterator[Request]:
-        for condition, item, image in _by_picture(items, shown):
+        for condition, item, image in by_picture(items, shown):
             request = _request(item, condition, image, lengths)
             asked[request.id] = (item, condition, image)
             yield request
@@ -125,7 +128,7 @@ def predict(
         )
 
 
-def _by_picture(
+def by_picture(
     items: Sequence[Item], shown: Mapping[Condition, Mapping[ItemKey, ImageRef | None]]
 ) -> list[tuple[Condition, Item, ImageRef | None]]:
     """Return every question under every condition, those that show one picture together, else in order.

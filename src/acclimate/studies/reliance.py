@@ -23,6 +23,8 @@ from acclimate.engines.spending import Accounts
 from acclimate.errors import BenchmarkError, RecipeError
 from acclimate.evaluate.conditions import CONTRAST, check_conditions
 from acclimate.evaluate.donors import contrast_pairs
+from acclimate.evaluate.likelihoods import FILE as LIKELIHOODS
+from acclimate.evaluate.likelihoods import Likelihood, by_answer
 from acclimate.evaluate.normalised import normalised_answer
 from acclimate.evaluate.stage import primary_by_benchmark
 from acclimate.files import JSON, read_json, read_records
@@ -334,7 +336,11 @@ def _rows(
         for item in items
         if item.benchmark == facts["name"] and math.isnan(usual_chance(item))
     }
-    reading = Reading(normalised_answer, chance)
+    likely: dict[tuple[str, str, str, str], float] = {}
+    for model, home in homes.items():
+        if (home / LIKELIHOODS).is_file():
+            likely |= by_answer(model, list(read_records(home / LIKELIHOODS, Likelihood)))
+    reading = Reading(normalised_answer, chance, log_likelihood=likely)
     rows: list[Row] = []
     sums: set[str] = set()
     for model, home in homes.items():
