@@ -71,8 +71,12 @@ def _running_mean(values: Sequence[float], window: int) -> list[float]:
     return [sum(part) / len(part) for part in parts]
 
 
-def gain_bars(gains: Sequence[tuple[str, Measurement]]) -> str:
-    """Return each subject's gain in points with its 95 % interval, the first on top."""
+def gain_bars(gains: Sequence[tuple[str, Measurement]], *, label: str = "adapted minus base") -> str:
+    """Return each subject's gain in points with its 95 % interval, the first on top.
+
+    Args:
+        label: what a gain is.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.9 + 0.34 * len(gains)), layout="constrained")
         axes = figure.subplots()
@@ -92,7 +96,7 @@ def gain_bars(gains: Sequence[tuple[str, Measurement]]) -> str:
         axes.set_yticks(list(places), [name for name, _ in gains])
         axes.set_ylim(0.4, len(gains) + 0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("adapted minus base, points of 100 (95 % interval; grey: not resolved)")
+        figure.supxlabel(f"{label}, points of 100 (95 % interval; grey: not resolved)", fontsize=10)
         return svg(figure)
 
 

@@ -100,7 +100,7 @@ def forest(rows: Sequence[tuple[str, Reliance]], *, label: str) -> str:
         axes.set_yticks(list(range(len(shown), 0, -1)), [name for name, _ in shown])
         axes.set_ylim(0.4, len(shown) + 0.6)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"{label}, points of 100 (grey: not told from 0)")
+        figure.supxlabel(f"{label}, points of 100 (95 % interval; grey: not told from 0)", fontsize=10)
         return svg(figure)
 
 

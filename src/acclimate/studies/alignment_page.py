@@ -89,7 +89,7 @@ def figures(study: Study) -> dict[str, str]:
             if name in row
         ]
         if rows:
-            found[_file(name)] = gain_bars(rows)
+            found[_file(name)] = gain_bars(rows, label="after minus before")
     return found
 
 
