@@ -4,8 +4,9 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -186,9 +187,61 @@ def times_done(rows: list[Any], times: Mapping[str, float]) -> list[Any]:
     ]
 
 
-def write_study(out: Path, text: str, result: dict[str, Any]) -> None:
-    """Write a study's page and its numbers."""
-    from acclimate.files import write_json, write_text
+def lab_or_recipe(recipe: Path | None, overrides: list[str] | None) -> tuple[Path | None, list[str]]:
+    """Return a study's recipe, None for the lab, and its overrides; the first may stand in its place."""
+    if recipe is not None and "=" in str(recipe) and not recipe.exists():
+        return None, [str(recipe), *(overrides or [])]
+    return recipe, list(overrides or [])
 
-    write_text(out / "study.md", text)
-    write_json(out / "study.json", result)
+
+@dataclass(frozen=True, slots=True)
+class StudyRun:
+    """How the command line runs a study: asked for time, told how it goes, written and printed."""
+
+    out: Path
+    limit: int | None
+    as_json: bool
+    dry_run: bool
+    yes: bool
+
+    def go(
+        self,
+        plan: Callable[[], list[Any]],
+        run: Callable[[Any], Any],
+        page: Callable[[Any, Sequence[str]], str],
+        notes: Sequence[str],
+        files: Callable[[Any], Mapping[str, str]] = lambda _: {},
+    ) -> Any:  # noqa: ANN401 - a study's own type; None where nothing was run
+        """Run a study and write `study.md` and `study.json`; with `dry_run` show the plan alone.
+
+        Args:
+            plan: what the study takes; called only where somebody reads it.
+            run: gets the display, returns the study.
+            page: the study and notes as Markdown.
+            files: further texts that are written, by name.
+        """
+        from acclimate.console import Display, backstage
+        from acclimate.files import write_json, write_text
+
+        if self.dry_run:
+            show_plan(plan(), as_json=self.as_json)
+            return None
+        if not self.yes:
+            confirm(plan(), quiet=self.as_json)
+        with backstage(self.out / "study.log", quiet=self.as_json) as console, Display(console) as display:
+            study = run(display)
+            if self.limit:
+                console.print("Test only: this study used a limit on its rows.", style="yellow")
+        if self.limit:
+            notes = (f"Test only: this study used a limit of {self.limit} rows.", *notes)
+        text = page(study, notes)
+        result = {"limit": self.limit, "notes": list(notes), **study.to_json()}
+        for name, content in files(study).items():
+            write_text(self.out / name, content)
+        write_text(self.out / "study.md", text)
+        write_json(self.out / "study.json", result)
+        if self.as_json:
+            print_json(result)
+        else:
+            sys.stdout.write(text + f"\n{self.out / 'study.md'}\n")
+        return study

@@ -1,6 +1,5 @@
 """The verb `study`: grids of runs that answer one question each."""
 
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -13,17 +12,15 @@ from acclimate.cli_options import (
     Json,
     Limit,
     Overrides,
+    StudyRun,
     Yes,
-    confirm,
     keys,
     known_domain,
+    lab_or_recipe,
     lab_plan,
     load,
-    print_json,
     seeds_of,
-    show_plan,
     times_done,
-    write_study,
 )
 from acclimate.cli_study_alignment import study_alignment
 from acclimate.cli_study_reliance import study_reliance
@@ -56,37 +53,22 @@ def study_synthesis(
     yes: Yes = False,
 ) -> None:
     """Measure synthetic tasks: by the synthesizer's inputs, with the filter, and against other methods."""
-    from acclimate.console import Display, backstage
     from acclimate.studies.synthesis import Setting, run_study
     from acclimate.studies.synthesis_page import page
 
-    if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
-        recipe, overrides = None, [str(recipe), *(overrides or [])]
+    recipe, overrides = lab_or_recipe(recipe, overrides)
     chosen = seeds_of(seeds)
     prepare, notes = _synthesis_setting(recipe, overrides, out, domain, teacher, limit)
-    if dry_run:
-        rows = _synthesis_plan(recipe, overrides, domain, limit, len(chosen), teacher)
-        show_plan(rows, as_json=as_json)
-        return
-    if not yes:
-        confirm(_synthesis_plan(recipe, overrides, domain, limit, len(chosen), teacher), quiet=as_json)
-    with backstage(out / "study.log", quiet=as_json) as console, Display(console) as display:
 
+    def run(display: Any) -> Any:  # noqa: ANN401 - imported late
         def made(seed: int) -> Setting:
             setting: Setting = prepare(seed, display)
             return setting
 
-        study = run_study(chosen, made, progress=display)
-        if limit:
-            console.print("Test only: this study used a limit on its rows.", style="yellow")
-    if limit:
-        notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
-    text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
-    write_study(out, text, result)
-    if as_json:
-        print_json(result)
-    else:
-        sys.stdout.write(text + f"\n{out / 'study.md'}\n")
+        return run_study(chosen, made, progress=display)
+
+    plan = partial(_synthesis_plan, recipe, overrides, domain, limit, len(chosen), teacher)
+    StudyRun(out, limit, as_json, dry_run, yes).go(plan, run, page, notes)
 
 
 @study_app.command("training")
@@ -129,13 +111,11 @@ def study_training(
     yes: Yes = False,
 ) -> None:
     """Compare ways of post-training: one stage or two, all weights, LoRA, or the projector alone."""
-    from acclimate.console import Display, backstage
     from acclimate.studies.training import Setting, run_study
     from acclimate.studies.training_on_recipe import Beside
     from acclimate.studies.training_page import page
 
-    if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
-        recipe, overrides = None, [str(recipe), *(overrides or [])]
+    recipe, overrides = lab_or_recipe(recipe, overrides)
     chosen = seeds_of(seeds)
     if second_base is not None and Path(second_base).is_dir():
         second_base = str(Path(second_base).resolve())
@@ -144,29 +124,16 @@ def study_training(
     prepare, notes = _training_setting(
         recipe, overrides, out, domain, beside, limit, own_second=not is_left_out
     )
-    plan = partial(_training_plan, recipe, overrides, domain, beside, limit, len(chosen), not is_left_out)
-    if dry_run:
-        show_plan(plan(), as_json=as_json)
-        return
-    if not yes:
-        confirm(plan(), quiet=as_json)
-    with backstage(out / "study.log", quiet=as_json) as console, Display(console) as display:
 
+    def run(display: Any) -> Any:  # noqa: ANN401 - imported late
         def made(seed: int) -> Setting:
             setting: Setting = prepare(seed, display)
             return setting
 
-        study = run_study(chosen, made, progress=display)
-        if limit:
-            console.print("Test only: this study used a limit on its rows.", style="yellow")
-    if limit:
-        notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
-    text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
-    write_study(out, text, result)
-    if as_json:
-        print_json(result)
-    else:
-        sys.stdout.write(text + f"\n{out / 'study.md'}\n")
+        return run_study(chosen, made, progress=display)
+
+    plan = partial(_training_plan, recipe, overrides, domain, beside, limit, len(chosen), not is_left_out)
+    StudyRun(out, limit, as_json, dry_run, yes).go(plan, run, page, notes)
 
 
 def _training_setting(

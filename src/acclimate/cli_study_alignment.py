@@ -1,8 +1,7 @@
 """`acclimate study alignment`: truth and norms of the language model before and after visual tuning."""
 
-import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,13 +12,12 @@ from acclimate.cli_options import (
     Json,
     Limit,
     Overrides,
+    StudyRun,
     Yes,
-    confirm,
     keys,
+    lab_or_recipe,
     load,
-    print_json,
     seeds_of,
-    show_plan,
 )
 from acclimate.errors import UsageError
 
@@ -89,55 +87,33 @@ def study_alignment(
     yes: Yes = False,
 ) -> None:
     """Ask what the language model holds for true and right, before and after visual instruction tuning."""
-    from acclimate.console import Display, backstage
     from acclimate.studies.alignment import run_study
     from acclimate.studies.alignment_page import figures, page
 
-    if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
-        recipe, overrides = None, [str(recipe), *(overrides or [])]
+    recipe, overrides = lab_or_recipe(recipe, overrides)
     chosen = seeds_of(seeds)
     options = {
         "--truthfulqa": truthfulqa, "--ethics": ethics, "--text": text, "--include-path": include_path,
         "--language-model": language_model, "--chat-base": chat_base, "--part": part,
         "--chat-language-model": chat_language_model, "--falsehoods": falsehoods, "--lora-rate": lora_rate,
     }  # fmt: skip
-    _check_scale(scale, recipe, options)
-    with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
-        rows = _plan(recipe, overrides, options, limit, chosen, Path(scratch))
-    if dry_run:
-        show_plan(rows, as_json=as_json)
-        return
-    if not yes:
-        confirm(rows, quiet=as_json)
-    notes = _notes(recipe)
-    with backstage(out / "study.log", quiet=as_json) as console, Display(console) as display:
+    _check_options(scale, recipe, options)
+
+    def plan() -> list[Any]:
+        with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
+            return _plan(recipe, overrides, options, limit, chosen, Path(scratch))
+
+    def run(display: Any) -> Any:  # noqa: ANN401 - imported late
         if recipe is None:
             setting = _on_lab(out, overrides, limit, display)
         else:
             setting = _on_recipe(recipe, overrides, options, limit, out, batch_size)
-        study = run_study(chosen, setting, progress=display)
-        if limit:
-            console.print("Test only: this study used a limit on its rows.", style="yellow")
-    if limit:
-        notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
-    told, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
-    _write(out, figures(study), told, result)
-    if as_json:
-        print_json(result)
-    else:
-        sys.stdout.write(told + f"\n{out / 'study.md'}\n")
+        return run_study(chosen, setting, progress=display)
+
+    StudyRun(out, limit, as_json, dry_run, yes).go(plan, run, page, _notes(recipe), figures)
 
 
-def _write(out: Path, drawn: Mapping[str, str], text: str, result: dict[str, Any]) -> None:
-    from acclimate.files import write_json, write_text
-
-    for name, figure in drawn.items():
-        write_text(out / name, figure)
-    write_text(out / "study.md", text)
-    write_json(out / "study.json", result)
-
-
-def _check_scale(scale: str | None, recipe: Path | None, options: Mapping[str, Any]) -> None:
+def _check_options(scale: str | None, recipe: Path | None, options: Mapping[str, Any]) -> None:
     """Refuse options that do not go together."""
     if scale is not None and recipe is not None:
         raise UsageError("--scale lab runs on the embedded lab; leave it out, or leave the recipe out.")
@@ -154,7 +130,7 @@ def _notes(recipe: Path | None) -> tuple[str, ...]:
     return ("The seeds are those of training; all models share the conversations and the questions.",)
 
 
-def _on_lab(out: Path, overrides: list[str] | None, limit: int | None, display: Any) -> Any:  # noqa: ANN401
+def _on_lab(out: Path, overrides: list[str] | None, limit: int | None, display: Any) -> Any:  # noqa: ANN401 - imported late
     from acclimate.lab.alignment_study import prepare
 
     return prepare(out, limit=limit, overrides=overrides or [], progress=display)
@@ -167,7 +143,7 @@ def _on_recipe(
     limit: int | None,
     out: Path,
     batch_size: int,
-) -> Any:  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - imported late
     from acclimate.studies.alignment_on_recipe import Beside, prepare
     from acclimate.text_scoring import TextConfig, TextExecution
 
@@ -215,7 +191,7 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(each.strip() for each in (text or "").split(",") if each.strip())
 
 
-def _parts(given: Any) -> dict[str, tuple[str, ...]]:  # noqa: ANN401
+def _parts(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for each in given:
         name, mark, sources = each.partition("=")
@@ -239,6 +215,7 @@ def _plan(
     from acclimate.engines.spec import spec_of
     from acclimate.estimate import StepEstimate, estimate, flops_per_second, parameters
     from acclimate.pipeline import Line
+    from acclimate.recipe import Recipe
     from acclimate.studies.alignment import alignment_of, arms_of, recipe_of
 
     speed = flops_per_second()
@@ -257,7 +234,7 @@ def _plan(
         rows.append(StepEstimate(step, finished=False, work=work, tokens=round(tokens), seconds=seconds,
                                  disk_bytes=round(disk)))  # fmt: skip
 
-    def trained(one: Any) -> Any:  # noqa: ANN401
+    def trained(one: Recipe) -> StepEstimate:
         found = estimate(Line(one, setting.base, scratch=scratch), wanted=["train"])
         return next(each for each in found if each.step == "train")
 

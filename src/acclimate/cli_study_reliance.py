@@ -1,6 +1,5 @@
 """The verb `study reliance`."""
 
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -14,15 +13,14 @@ from acclimate.cli_options import (
     Json,
     Limit,
     Overrides,
+    StudyRun,
     Yes,
-    confirm,
     keys,
     known_domain,
+    lab_or_recipe,
     lab_plan,
     load,
-    print_json,
     seeds_of,
-    show_plan,
     times_done,
 )
 
@@ -70,53 +68,41 @@ def study_reliance(
     yes: Yes = False,
 ) -> None:
     """Compare training on synthetic and on authentic tasks: how much do the answers need the picture?"""
-    from acclimate.console import Display, backstage
     from acclimate.errors import UsageError
     from acclimate.studies.reliance import run_study
     from acclimate.studies.reliance_page import page
 
-    if recipe is not None and "=" in str(recipe) and not recipe.exists():  # an override, and no recipe
-        recipe, overrides = None, [str(recipe), *(overrides or [])]
+    recipe, overrides = lab_or_recipe(recipe, overrides)
     if scale is not None and recipe is not None:
         raise UsageError("--scale lab runs on the embedded lab; leave it out, or leave the recipe out.")
     chosen = seeds_of(seeds)
     source = _source(recipe, authentic, authentic_images, authentic_benchmark)
     grounds, notes = _grounds(recipe, overrides, source, out, domain, limit)
+
+    def run(display: Any) -> Any:  # noqa: ANN401 - imported late
+        return run_study(chosen, grounds, arms=arms, progress=display)
+
     plan = partial(_plan, recipe, overrides, domain, limit, len(chosen), arms)
-    if dry_run:
-        show_plan(plan(), as_json=as_json)
-        return
-    if not yes:
-        confirm(plan(), quiet=as_json)
-    with backstage(out / "study.log", quiet=as_json) as console, Display(console) as display:
-        study = run_study(chosen, grounds, arms=arms, progress=display)
-        if limit:
-            console.print("Test only: this study used a limit on its rows.", style="yellow")
-    if limit:
-        notes = (f"Test only: this study used a limit of {limit} rows.", *notes)
-    text, result = page(study, notes), {"limit": limit, "notes": list(notes), **study.to_json()}
-    _write(out, study, text, result)
-    if as_json:
-        print_json(result)
-    else:
-        sys.stdout.write(text + f"\n{out / 'study.md'}\n")
+    study = StudyRun(out, limit, as_json, dry_run, yes).go(plan, run, page, notes, _files)
+    if study is not None:
+        _write_tables(out, study)
 
 
-def _write(out: Path, study: Any, text: str, result: dict[str, Any]) -> None:  # noqa: ANN401
-    from acclimate.files import write_json, write_records, write_text
-    from acclimate.report.reliance import ItemReliance, Reliance
+def _files(study: Any) -> dict[str, str]:  # noqa: ANN401 - imported late
     from acclimate.studies.reliance_page import csv_text, figures
 
-    for name, drawn in figures(study).items():
-        write_text(out / name, drawn)
-    write_text(out / "reliance.csv", csv_text(study.measured))
+    return {**figures(study), "reliance.csv": csv_text(study.measured)}
+
+
+def _write_tables(out: Path, study: Any) -> None:  # noqa: ANN401 - imported late
+    from acclimate.files import write_records
+    from acclimate.report.reliance import ItemReliance, Reliance
+
     write_records(out / "reliance.parquet", study.measured, Reliance)
     write_records(out / "reliance_items.parquet", study.items, ItemReliance)
-    write_text(out / "study.md", text)
-    write_json(out / "study.json", result)
 
 
-def _source(recipe: Path | None, file: Path | None, images: Path | None, benchmarks: list[str] | None) -> Any:  # noqa: ANN401
+def _source(recipe: Path | None, file: Path | None, images: Path | None, benchmarks: list[str] | None) -> Any:  # noqa: ANN401 - imported late
     """Return what stands on the authentic side of a user's recipe; None on the lab."""
     from acclimate.errors import UsageError
     from acclimate.ingest.conversations import ConversationSource
@@ -139,7 +125,7 @@ def _source(recipe: Path | None, file: Path | None, images: Path | None, benchma
 def _grounds(
     recipe: Path | None,
     overrides: list[str] | None,
-    source: Any,  # noqa: ANN401
+    source: Any,  # noqa: ANN401 - imported late
     out: Path,
     domain: str | None,
     limit: int | None,
@@ -166,7 +152,7 @@ def _grounds(
     loaded, base = load(recipe, overrides, limit)
     own = replaced(loaded, {"run_dir": str(out.resolve())})
 
-    def ground() -> Any:  # noqa: ANN401
+    def ground() -> Ground:
         return Ground(own.name, own, base, source, keys=keys())
 
     return [ground], ("The seeds are those of training; all of them share the tasks and the questions.",)
