@@ -2,11 +2,10 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,8 @@ from acclimate.studies.alignment_claims import (
 from acclimate.studies.alignment_on_recipe import Beside, prepare
 from acclimate.studies.alignment_page import figures, page
 from acclimate.text_scoring import TextConfig, TextExecution
+from tests.small_studies import TRAIN, Told
+from tests.small_studies import study as run_study_verb
 from tests.tiny_models import tiny_llava
 
 DRAWS = 300
@@ -383,8 +384,6 @@ def test_the_page_and_the_json_say_the_same():
 
 # --- a user's recipe -----------------------------------------------------------------------------------
 
-TRAIN = {"batch_size": 4, "max_steps": 2, "max_tokens": 512, "check_reload": False, "learning_rate": 1e-3}
-
 
 def own_recipe(folder: Path) -> Path:
     """Write a recipe on a tiny LLaVA: captions align, two sources instruct."""
@@ -432,26 +431,6 @@ def test_a_recipe_with_pairs_is_refused_with_the_remedy(tmp_path: Path):
         run_study([0], paired)
 
 
-class Told:
-    """Remembers which steps were built and which were there."""
-
-    def __init__(self) -> None:
-        self.built: list[str] = []
-
-    def start(self, step: str, total: int | None) -> None:
-        pass
-
-    def advance(self, step: str, done: int, note: str = "") -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def end(self, step: str, *, reused: bool) -> None:
-        if not reused:
-            self.built.append(step)
-
-
 @pytest.mark.slow
 def test_the_study_of_a_users_recipe_goes_on_where_it_stopped(tmp_path: Path):
     own_recipe(tmp_path)
@@ -477,9 +456,7 @@ def test_the_study_of_a_users_recipe_goes_on_where_it_stopped(tmp_path: Path):
 # --- the command line ------------------------------------------------------------------------------------
 
 
-def acclimate(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "acclimate", "study", "alignment", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+acclimate = partial(run_study_verb, "alignment")
 
 
 def test_a_dry_run_on_the_lab_says_what_the_study_takes_and_writes_nothing(tmp_path: Path):

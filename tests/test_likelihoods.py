@@ -11,9 +11,16 @@ import pytest
 from acclimate.artifacts import fingerprint
 from acclimate.engines.fake import FakeEngine
 from acclimate.engines.protocol import ChoiceRequest
-from acclimate.engines.spec import EngineExecution
+from acclimate.engines.spec import EngineExecution, spec_of
 from acclimate.errors import EngineError, RecipeError
-from acclimate.evaluate.likelihoods import FILE, Likelihood, likelihoods, right_answer, scored_conditions
+from acclimate.evaluate.likelihoods import (
+    FILE,
+    Likelihood,
+    likelihoods,
+    planned,
+    right_answer,
+    scored_conditions,
+)
 from acclimate.evaluate.load import load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig
 from acclimate.files import ImageStore, read_records
@@ -23,6 +30,8 @@ from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
 from acclimate.records import Item
 from acclimate.scoring import score_checkpoint
+from acclimate.steps import evaluation_step
+from acclimate.workplace import Model
 from tests.small_lines import write_benchmark, write_line
 
 CONDITIONS = ("original", "original.1", "mismatch", "mismatch.1", "blank", "text_only", "fog_3")
@@ -79,7 +88,7 @@ def test_every_item_is_scored_under_every_such_condition_in_nats_per_token(
     _, items = small
     engine = FakeEngine(lambda _: "yes", by_own_picture(items))
     config = EvaluateConfig(conditions=CONDITIONS)
-    told = list(likelihoods(items, engine, config, store=ImageStore(tmp_path / "store"), log=None))
+    told = list(likelihoods(planned(items, config, store=ImageStore(tmp_path / "store")), engine, None))
     assert {(each.item_id, each.condition) for each in told} == {
         (each.id, condition) for each in items for condition in ("original", "mismatch", "mismatch.1")
     }
@@ -120,21 +129,20 @@ def test_it_becomes_a_measure_of_reliance_beside_the_others(tmp_path: Path, smal
 def test_an_engine_that_counts_no_tokens_is_refused(tmp_path: Path, small: tuple[Path, list[Item]]):
     _, items = small
     engine = FakeEngine(lambda _: "yes", lambda _: (-math.inf,))
-    told = likelihoods(items, engine, EvaluateConfig(), store=ImageStore(tmp_path / "store"), log=None)
+    told = likelihoods(planned(items, EvaluateConfig(), store=ImageStore(tmp_path / "store")), engine, None)
     with pytest.raises(EngineError, match="no mean log-likelihood"):
         list(told)
 
 
 def test_a_server_that_cannot_score_is_refused_before_anything_runs(tmp_path: Path):
-    path = write_line(tmp_path, n=4, evaluate={"log_likelihood": True, "benchmarks": ["small.yaml"]})
-    recipe = load_recipe(path, ["synthesize.generator=rules", "curate.judge=none"])
-    from acclimate.engines.spec import require_scores, spec_of
-
-    with pytest.raises(
-        RecipeError, match=r"evaluate\.log_likelihood: the model .* cannot score a given answer"
-    ):
-        require_scores(spec_of("openai:big@http://127.0.0.1:9/v1", tmp_path), "evaluate.log_likelihood")
-    assert recipe.evaluate.log_likelihood
+    path = write_line(tmp_path, n=4, train={"model": str(GENERAL_MLLM)})
+    line = Line(load_recipe(path, ["synthesize.generator=rules", "curate.judge=none"]), tmp_path)
+    server = Model(spec_of("openai:big@http://127.0.0.1:9/v1", tmp_path))
+    asked = line.steps["items"], server, line.recipe.evaluate, EngineExecution(), line.place
+    evaluation_step("base", *asked)  # replies alone are no trouble
+    scored = line.recipe.evaluate.model_copy(update={"log_likelihood": True})
+    with pytest.raises(RecipeError, match=r"evaluate\.log_likelihood: the model .* cannot score"):
+        evaluation_step("base", *asked[:2], scored, *asked[3:])
 
 
 def test_leaving_it_out_changes_no_fingerprint(tmp_path: Path):

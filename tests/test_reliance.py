@@ -15,6 +15,7 @@ from acclimate.errors import BenchmarkError
 from acclimate.evaluate.normalised import normalised_answer
 from acclimate.files import read_records, write_records
 from acclimate.records import Item, Prediction, Score
+from acclimate.reliance_scoring import readable
 from acclimate.report.comparisons import discordant, mcnemar_exact
 from acclimate.report.reliance import (
     DEFINITION,
@@ -983,3 +984,21 @@ def test_three_seeds_cover_a_difference_that_varies_with_the_seed_and_one_does_n
         found = measured(given, how)["x-y", "dA_orig"]
         held += found.low <= 0.1 <= found.high
     assert at_least <= held / n_worlds <= at_most
+
+
+def test_a_definitions_chance_stands_in_where_the_kind_does_not_tell():
+    items = [
+        Item("q", "short", "What?", None, "open", ("a",), (), "c"),
+        Item("q", "yesno", "Is it?", None, "closed", ("yes",), (), "c"),
+        Item("q", "unknown", "What?", None, "open", ("a",), (), "c"),
+    ]
+    names = [each.benchmark for each in items]
+    told = [Prediction("q", name, "m", "original", None, "a", "stop") for name in names]
+    scores = [Score("q", name, "m", "original", "exact", 1.0, True, "", "c") for name in names]
+    found = readable(items, told, scores, dict.fromkeys(names, "exact"), chance={"short": 0.2, "yesno": 0.3})
+    chance = {row.benchmark: row.chance for row in found.rows}
+    assert (chance["short"], chance["yesno"]) == (0.2, 0.5)
+    assert math.isnan(chance["unknown"])
+    summed = [replace(each, parts=(1.0, 2.0)) if each.benchmark == "short" else each for each in scores]
+    left = readable(items, told, summed, dict.fromkeys(names, "exact"))
+    assert left.left_out == ("short",) and set(left.scorers) == {"yesno", "unknown"}

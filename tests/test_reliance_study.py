@@ -3,10 +3,9 @@
 import itertools
 import json
 import math
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,8 @@ from acclimate.studies.reliance_answer import answer, macro, verdict
 from acclimate.studies.reliance_data import authentic_step
 from acclimate.studies.reliance_page import csv_text, figures, page
 from tests.small_lines import llava_row, png, write_line
+from tests.small_studies import TRAIN, Told
+from tests.small_studies import study as run_study_verb
 from tests.tiny_models import tiny_qwen2_vl, tiny_qwen3_vl
 
 DRAWS = 400
@@ -264,8 +265,6 @@ def test_the_oracle_writes_every_picture_its_caption_and_right_answers(
 
 # --- a user's recipe ---------------------------------------------------------------------------------
 
-TRAIN = {"batch_size": 4, "max_steps": 2, "max_tokens": 512, "check_reload": False, "learning_rate": 1e-3}
-
 
 def own_recipe(folder: Path, n: int = 8, **parts: Mapping[str, Any]) -> Path:
     """Write a recipe on a tiny model, its tasks by rules, and conversations that people wrote."""
@@ -289,25 +288,6 @@ def own_recipe(folder: Path, n: int = 8, **parts: Mapping[str, Any]) -> Path:
 def ground(path: Path, authentic: Any = None) -> Callable[[], Ground]:
     own = authentic or ConversationSource(source="people.json", image_root="images")
     return lambda: Ground("own", load_recipe(path, ["run_dir=out"]), path.parent, own)
-
-
-class Told:
-    """Remembers which steps were built and which were there."""
-
-    def __init__(self) -> None:
-        self.built: list[str] = []
-
-    def start(self, step: str, total: int | None) -> None:
-        pass
-
-    def advance(self, step: str, done: int, note: str = "") -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def end(self, step: str, *, reused: bool) -> None:
-        self.built += [] if reused else [step]
 
 
 @pytest.mark.slow
@@ -382,9 +362,7 @@ def test_a_benchmark_without_a_training_file_is_refused(tmp_path: Path):
 # --- the command line --------------------------------------------------------------------------------
 
 
-def acclimate(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "acclimate", "study", "reliance", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+acclimate = partial(run_study_verb, "reliance")
 
 
 def test_a_dry_run_says_what_the_study_takes_and_writes_nothing(tmp_path: Path):

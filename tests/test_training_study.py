@@ -1,9 +1,8 @@
 """The study of training: shares of a gain, how claims stand, its arms, and the whole of it on tiny models."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,8 @@ from acclimate.studies.training_claims import (
 from acclimate.studies.training_on_recipe import Beside, prepare
 from acclimate.studies.training_page import page
 from tests.small_lines import BENCHMARK, write_line
+from tests.small_studies import TRAIN, Told
+from tests.small_studies import study as run_study_verb
 from tests.tiny_models import tiny_llava, tiny_qwen3_vl
 
 DRAWS = 200
@@ -300,8 +301,6 @@ def test_the_encoder_reads_pictures_as_it_was_taught_to(tmp_path: Path):
 
 # --- the arms ---------------------------------------------------------------------------------------
 
-TRAIN = {"batch_size": 4, "max_steps": 2, "max_tokens": 512, "check_reload": False, "learning_rate": 1e-3}
-
 
 def own_recipe(folder: Path, **parts: Mapping[str, Any]) -> Path:
     """Write a recipe on tiny models, its tasks by rules, with a benchmark of general skills beside it."""
@@ -382,26 +381,6 @@ def test_a_benchmark_has_one_place(tmp_path: Path):
 # --- the whole ---------------------------------------------------------------------------------------
 
 
-class Told:
-    """Remembers which steps were built and which were there."""
-
-    def __init__(self) -> None:
-        self.built: list[str] = []
-        self.reused: list[str] = []
-
-    def start(self, step: str, total: int | None) -> None:
-        pass
-
-    def advance(self, step: str, done: int, note: str = "") -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def end(self, step: str, *, reused: bool) -> None:
-        (self.reused if reused else self.built).append(step)
-
-
 @pytest.mark.slow
 def test_the_study_of_a_users_recipe_goes_on_where_it_stopped(tmp_path: Path):
     path = own_recipe(tmp_path)
@@ -429,9 +408,7 @@ def test_the_study_of_a_users_recipe_goes_on_where_it_stopped(tmp_path: Path):
     assert [step.split(": ")[1] for step in again.built] == ["train"], "answers to unchanged weights stand"
 
 
-def acclimate(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "acclimate", "study", "training", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+acclimate = partial(run_study_verb, "training")
 
 
 def test_a_dry_run_on_the_lab_says_what_the_study_takes_and_writes_nothing(tmp_path: Path):

@@ -94,7 +94,9 @@ def score_checkpoint(
     scores = list(read_records(scored / "scores.parquet", Score))
     result = _result(loaded, items, scores, list(read_records(asked / "rejections.parquet", Rejection)))
     likely = list(read_records(scored / LIKELIHOODS, Likelihood)) if config.log_likelihood else []
-    result |= _beside(items, predictions, scores, result["primary"], out, likelihoods=by_answer(ROLE, likely))
+    result |= _beside(
+        items, predictions, scores, result["primary"], out, loaded=loaded, likelihoods=by_answer(ROLE, likely)
+    )
     result |= {
         "model": str(model),
         "model_digest": digest,
@@ -161,7 +163,7 @@ def score_predictions(
     rejections = [rejection for each in loaded.values() for rejection in each.rejections]
     result = _result(list(loaded.values()), items, scores, rejections)
     pairs = [(ROLE, AGAINST)] if len(files) > 1 else []
-    result |= _beside(items, predictions, scores, result["primary"], out, pairs)
+    result |= _beside(items, predictions, scores, result["primary"], out, pairs, loaded=list(loaded.values()))
     result |= {
         "model": str(files[0]),
         **({"against": str(files[1])} if len(files) > 1 else {}),
@@ -362,6 +364,8 @@ def _beside(
     primary: dict[str, str],
     out: Path,
     pairs: Sequence[tuple[str, str]] = (),
+    *,
+    loaded: Sequence[Benchmark],
     likelihoods: Mapping[tuple[str, str, str, str], float] | None = None,
 ) -> dict[str, Any]:
     """Return robustness, which is about corruptions, and visual reliance, which is about other conditions.
@@ -371,7 +375,9 @@ def _beside(
     asked = [each for each in predictions if not is_corruption(each.condition)]
     kept = [each for each in scores if not is_corruption(each.condition)]
     return {
-        "reliance": write_reliance(items, asked, kept, primary, out, pairs, likelihoods),
+        "reliance": write_reliance(
+            items, asked, kept, primary, out, pairs, chance=_chance(loaded), likelihoods=likelihoods
+        ),
         "robustness": write_robustness(scores, primary, out, pairs),
     }
 
@@ -394,3 +400,14 @@ def count_questions(model: Path, benchmarks: Sequence[str | Path], config: Evalu
     with tempfile.TemporaryDirectory(prefix="acclimate-plan-") as scratch:
         loaded = [load_benchmark(each, ImageStore(Path(scratch)), config.limit) for each in located]
     return dict(Counter(item.benchmark for each in loaded for item in each.items))
+
+
+def _chance(loaded: Sequence[Benchmark]) -> dict[str, float]:
+    """Return what a guesser scores by score row, where a benchmark's definition says it."""
+    found = {}
+    for benchmark in loaded:
+        for item in benchmark.items:
+            chance = benchmark.spec.chance_of(item.kind)
+            if chance is not None:
+                found[item.benchmark] = chance
+    return found

@@ -617,9 +617,10 @@ def evaluation_step(
         write_records(space.out / "predictions.parquet", predictions, Prediction)
         write_records(space.out / "scores.parquet", scores, Score)
         if config.log_likelihood:
-            n_scored = likelihoods.n_scored(items, config, store=place.store)
-            read = likelihoods.likelihoods(items, engine, config, store=place.store, log=log)
-            told = place.tracked(f"{name}: right answers", read, n_scored)
+            right = likelihoods.planned(items, config, store=place.store)
+            told = place.tracked(
+                f"{name}: right answers", likelihoods.likelihoods(right, engine, log), len(right)
+            )
             write_records(space.out / likelihoods.FILE, told, likelihoods.Likelihood)
         truncated = sum(each.finish_reason == "length" for each in predictions)
         counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}

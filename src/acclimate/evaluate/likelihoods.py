@@ -7,6 +7,7 @@ The model reads the right answer after the question (teacher forcing); nothing i
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from acclimate.artifacts import ReplyLog
 from acclimate.engines.ask import ask_choices
@@ -19,6 +20,8 @@ from acclimate.records import ImageRef, Item
 
 FILE = "likelihoods.parquet"
 """In the folder of an evaluation."""
+Asked: TypeAlias = tuple[str, Item, ImageRef | None]
+"""A condition, an item, and the picture that is shown."""
 _WITHOUT = ("graded", "compared")
 """Kinds of questions that have no right answer to be read."""
 
@@ -58,28 +61,24 @@ def scored_conditions(config: EvaluateConfig) -> list[str]:
     return [each for each, (name, _) in names.items() if each == ORIGINAL or name in POLICIES]
 
 
-def n_scored(items: Sequence[Item], config: EvaluateConfig, *, store: ImageStore) -> int:
-    """Return how many answers `likelihoods` scores."""
-    return len(_asked(items, config, store))
+def planned(items: Sequence[Item], config: EvaluateConfig, *, store: ImageStore) -> list[Asked]:
+    """Return what `likelihoods` is to score: all under `scored_conditions` that have a right answer to read.
+
+    Raises:
+        BenchmarkError: as for `predict`.
+    """
+    shown = {
+        each: shown_images(items, each, seed=config.seed, store=store) for each in scored_conditions(config)
+    }
+    return [each for each in by_picture(items, shown) if right_answer(each[1])]
 
 
-def likelihoods(
-    items: Sequence[Item],
-    engine: Engine,
-    config: EvaluateConfig,
-    *,
-    store: ImageStore,
-    log: ReplyLog | None,
-) -> Iterator[Likelihood]:
-    """Yield how likely every right answer is under `scored_conditions`, all of one picture together.
-
-    Items without a right answer to read (`graded`, `compared`) are left out, whole benchmarks at a time.
+def likelihoods(asked: Sequence[Asked], engine: Engine, log: ReplyLog | None) -> Iterator[Likelihood]:
+    """Yield how likely every right answer is, all of one picture together.
 
     Raises:
         EngineError: the engine cannot score given texts, or does not count their tokens.
-        BenchmarkError: as for `predict`.
     """
-    asked = _asked(items, config, store)
     requests = (
         ChoiceRequest(
             f"{item.benchmark}/{item.id}/{condition}/right",
@@ -102,12 +101,3 @@ def likelihoods(
 def by_answer(model: str, rows: Sequence[Likelihood]) -> Mapping[tuple[str, str, str, str], float]:
     """Return the log-likelihoods as visual reliance reads them (`report.reliance_rows.Reading`)."""
     return {(each.benchmark, each.item_id, model, each.condition): each.log_likelihood for each in rows}
-
-
-def _asked(
-    items: Sequence[Item], config: EvaluateConfig, store: ImageStore
-) -> list[tuple[str, Item, ImageRef | None]]:
-    shown = {
-        each: shown_images(items, each, seed=config.seed, store=store) for each in scored_conditions(config)
-    }
-    return [each for each in by_picture(items, shown) if right_answer(each[1])]

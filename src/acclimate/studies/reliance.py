@@ -25,14 +25,14 @@ from acclimate.evaluate.conditions import CONTRAST, check_conditions
 from acclimate.evaluate.donors import contrast_pairs
 from acclimate.evaluate.likelihoods import FILE as LIKELIHOODS
 from acclimate.evaluate.likelihoods import Likelihood, by_answer
-from acclimate.evaluate.normalised import normalised_answer
 from acclimate.evaluate.stage import primary_by_benchmark
 from acclimate.files import JSON, read_json, read_records
 from acclimate.pipeline import Line
 from acclimate.recipe import Recipe
 from acclimate.records import Conversation, Item, Prediction, Score
+from acclimate.reliance_scoring import Readable, readable
 from acclimate.report.reliance import How, ItemReliance, Reliance, item_reliance, measure_reliance
-from acclimate.report.reliance_rows import Reading, Row, rows_of, usual_chance
+from acclimate.report.reliance_rows import Row
 from acclimate.report.statistics import N_DRAWS
 from acclimate.steps import evaluation_step, training_step
 from acclimate.studies.arms import Named, replaced
@@ -205,13 +205,14 @@ def gather(ground: Ground, seeds: Sequence[int], arms: Arms, progress: Progress)
             homes[f"{arm}-{seed}"], facts = _design(ground, arm, {**one, **values}, seed, progress)
             learned.append(facts)
     told_of: Any = read_json(artifacts.home_of(line.steps["items"], line.root) / "benchmarks.json")
-    rows, scorers, left = _rows(homes, items, told_of)
-    pairs = {name: contrast_pairs(item for item in items if item.benchmark == name) for name in scorers}
+    read = _rows(homes, items, told_of)
+    pairs = {name: contrast_pairs(item for item in items if item.benchmark == name) for name in read.scorers}
+    left = (f"{name} is left out: its headline is no mean of single answers." for name in read.left_out)
     return Gathered(
         ground.name,
-        tuple(rows),
+        read.rows,
         {name: each for name, each in pairs.items() if each and CONTRAST in conditions},
-        scorers,
+        read.scorers,
         tuple(learned),
         {side: facts["left_out"] for side, facts in matching.items()},
         matching[SYNTHETIC]["shared_images"],
@@ -324,42 +325,21 @@ def _design(
     return home, Learned(ground.name, arm, seed, len(told), len(images), steps, tokens)
 
 
-def _rows(
-    homes: Mapping[str, Path], items: Sequence[Item], told: Mapping[str, Any]
-) -> tuple[list[Row], dict[str, str], list[str]]:
-    """Return the rows of all models, the headline scorers, and notes on what is left out."""
+def _rows(homes: Mapping[str, Path], items: Sequence[Item], told: Mapping[str, Any]) -> Readable:
+    """Return the rows of all models."""
     primary = primary_by_benchmark(items, told.get("scorers"))
-    chance = {
-        (item.benchmark, item.id): float(facts["chance"])
-        for facts in told["facts"]
-        if facts.get("chance") is not None
-        for item in items
-        if item.benchmark == facts["name"] and math.isnan(usual_chance(item))
-    }
+    chance = {each["name"]: each["chance"] for each in told["facts"] if each.get("chance") is not None}
+    predictions: list[Prediction] = []
+    scores: list[Score] = []
     likely: dict[tuple[str, str, str, str], float] = {}
     for model, home in homes.items():
+        predictions += (
+            replace(e, model=model) for e in read_records(home / "predictions.parquet", Prediction)
+        )
+        scores += (replace(each, model=model) for each in read_records(home / "scores.parquet", Score))
         if (home / LIKELIHOODS).is_file():
             likely |= by_answer(model, list(read_records(home / LIKELIHOODS, Likelihood)))
-    reading = Reading(normalised_answer, chance, log_likelihood=likely)
-    rows: list[Row] = []
-    sums: set[str] = set()
-    for model, home in homes.items():
-        predictions = [
-            replace(each, model=model) for each in read_records(home / "predictions.parquet", Prediction)
-        ]
-        scores = [
-            replace(each, model=model)
-            for each in read_records(home / "scores.parquet", Score)
-            if each.scorer == primary[each.benchmark]
-        ]
-        sums |= {each.benchmark for each in scores if each.parts}
-        kept = [each for each in scores if each.benchmark not in sums]
-        rows += rows_of(items, predictions, kept, primary, reading)
-    notes = [
-        f"{name} is left out: its headline {primary[name]} is no mean of single answers."
-        for name in sorted(sums)
-    ]
-    return rows, {name: scorer for name, scorer in primary.items() if name not in sums}, notes
+    return readable(items, predictions, scores, primary, chance=chance, likelihoods=likely)
 
 
 # --- measuring -----------------------------------------------------------------------------------
