@@ -3,9 +3,11 @@
 import base64
 import html.parser
 import io
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +15,28 @@ import pytest
 from PIL import Image
 
 from acclimate.errors import BenchmarkError
-from acclimate.records import Measurement, Score
+from acclimate.records import ImageRef, Item, Measurement, Prediction, Score
+from acclimate.report.blocks import Cell, Column, Row, Table
+from acclimate.report.characters import shortened, visible
 from acclimate.report.claims import headline, points, standing
+from acclimate.report.drawings import thinned
+from acclimate.report.examples import MOST_BYTES, PAGE_SIZE, mixed, ranked, shown
 from acclimate.report.inputs import (
     Audit,
+    Baseline,
     BenchmarkFacts,
     Example,
     LossPoint,
     ReportInputs,
     RoomSummary,
 )
-from acclimate.report.stage import ReportConfig, write_report
+from acclimate.report.latex import escaped, latex_tables
+from acclimate.report.pictures import LONGEST_PX, thumbnail_uri
+from acclimate.report.quality_tables import quality_from
+from acclimate.report.side_by_side import side_by_side
+from acclimate.report.stage import ReportConfig, report_measurements, write_report
+from acclimate.report.tables import comparison, forgetting, found_in, stars
+from tests.small_reports import answer, rich
 
 ATTACK = """<script>alert(1)</script>"><img src=x onerror=alert(2)> '{{ 7 * 7 }}' | `rm` [a](javascript:b)"""
 QUICK = ReportConfig(n_draws=400)
@@ -114,16 +127,56 @@ def read(page: str) -> Reader:
     return reader
 
 
-def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
-    page, _ = pages(tmp_path, inputs())
+def loads_nothing(page: str) -> None:
+    """Check that a page is well-formed, has our one script alone, and names nothing outside the report."""
     reader = read(page)
-    assert {tag for tag, _, _ in reader.attributes} & {"script", "link", "iframe"} == set()
+    assert {tag for tag, _, _ in reader.attributes} & {"script", "link", "iframe", "object", "base"} == set()
+    assert page.count("<script") == page.count("</script") == 1
     for _, name, value in reader.attributes:
         assert not name.startswith("on")
-        if name in ("src", "href"):
-            assert value.startswith("data:image/")
+        assert name != "style"
+        if name == "src":
+            assert value.startswith(("data:image/png;", "data:image/jpeg;", "data:image/svg+xml;"))
+        if name == "href":
+            assert re.fullmatch(
+                r"#[\w-]+|figures/[\w-]+\.csv|(examples/)?page-\d{3}\.html|\.\./index\.html", value
+            )
     assert "url(" not in page
     assert "http:" not in re.sub(r"data:image/[^\"]*", "", page)
+
+
+def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
+    page, _ = pages(tmp_path, inputs())
+    loads_nothing(page)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with every part."""
+    out = tmp_path_factory.mktemp("whole")
+    write_report(rich(), out, QUICK)
+    return out
+
+
+def test_a_report_with_every_part_is_well_formed_and_loads_nothing(whole: Path) -> None:
+    page = (whole / "index.html").read_text(encoding="utf-8")
+    loads_nothing(page)
+    ids = re.findall(r'\bid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    named = {target for each in re.findall(r'aria-labelledby="([^"]*)"', page) for target in each.split()}
+    assert named | set(re.findall(r'href="#([^"]*)"', page)) <= set(ids)
+
+
+def test_headings_stand_in_order_and_tables_are_named(whole: Path) -> None:
+    page = (whole / "index.html").read_text(encoding="utf-8")
+    levels = [int(level) for level in re.findall(r"<h([1-6])\b", page)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert page.count("<table>") == page.count("<caption") >= 15
+    assert "<th>" not in page
+    for alt in re.findall(r'<img src="data:image/svg[^>]*alt="([^"]*)"', page):
+        assert len(re.findall(r"\d", alt)) >= 3
 
 
 def test_texts_of_users_and_models_are_shown_and_never_run(tmp_path: Path) -> None:
@@ -140,7 +193,7 @@ def test_texts_of_users_and_models_are_shown_and_never_run(tmp_path: Path) -> No
     page, markdown = pages(tmp_path, given)
     reader = read(page)
     assert "script" not in {tag for tag, _, _ in reader.attributes}
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "onerror" not in {name for _, name, _ in reader.attributes}
     assert ATTACK in reader.text
     outside_code = re.sub(r"(?ms)^(`{3,}).*?^\1$", "", markdown)
@@ -148,27 +201,66 @@ def test_texts_of_users_and_models_are_shown_and_never_run(tmp_path: Path) -> No
     assert "[a](javascript" not in outside_code
 
 
+def pixels(uri: str) -> Image.Image:
+    """Decode a data URI, which must hold a plain picture without metadata."""
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition("base64,")[2])))
+    assert not image.getexif()
+    return image.convert("RGB")
+
+
 def test_only_pictures_become_data_uris(tmp_path: Path) -> None:
     hostile = replace(example(), image=b"<svg onload='alert(1)'/>", media_type="image/svg+xml")
+    lying = replace(hostile, media_type="image/png")
     odd = replace(example(), media_type='text/html"><script>')
-    page, _ = pages(tmp_path, inputs(examples=(example(), hostile, odd, example(image=b""))))
-    found = re.findall(r'<article class="task">\s*(<img src="([^"]*)")?', page)
-    assert [bool(uri) for _, uri in found] == [True, False, False, False]
-    assert base64.b64decode(found[0][1].partition("base64,")[2]) == picture()
+    page, _ = pages(tmp_path, inputs(examples=(example(), hostile, lying, odd, example(image=b""))))
+    cards = re.findall(r'(?s)<article class="card task".*?</article>', page)
+    found = [re.findall(r'<img src="([^"]*)"', card) for card in cards]
+    assert [len(uris) for uris in found] == [1, 0, 0, 0, 0]
+    assert pixels(found[0][0]).tobytes() == Image.open(io.BytesIO(picture())).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((1024, 512), (256, 128)), ((20, 600), (9, 256)), ((40, 30), (40, 30)), ((256, 256), (256, 256))],
+)
+def test_a_thumbnail_is_small_never_larger_and_without_metadata(
+    size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "patient 42"
+    out = io.BytesIO()
+    Image.new("RGB", size, (10, 120, 30)).save(out, "JPEG", exif=exif)
+    uri = thumbnail_uri(out.getvalue(), "image/jpeg")
+    assert pixels(uri).size == expected
+    assert max(expected) <= LONGEST_PX
+    assert b"patient" not in base64.b64decode(uri.partition("base64,")[2])
+
+
+def test_a_thumbnail_stands_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = io.BytesIO()
+    Image.new("RGB", (30, 10)).save(out, "JPEG", exif=exif)
+    assert pixels(thumbnail_uri(out.getvalue(), "image/jpeg")).size == (10, 30)
+
+
+def test_a_deep_grey_picture_keeps_its_greys() -> None:
+    out = io.BytesIO()
+    image = Image.new("I;16", (4, 4), 257 * 100)
+    image.save(out, "PNG")
+    assert pixels(thumbnail_uri(out.getvalue(), "image/png")).getpixel((1, 1)) == (100, 100, 100)
 
 
 def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write_report(inputs(), tmp_path / name, QUICK)
+        write_report(rich(), tmp_path / name, QUICK)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert [str(path) for path in files] == [
-        "figures/gain.svg",
-        "figures/loss.svg",
-        "figures/reliance.svg",
-        "index.html",
-        "report.md",
-        "summary.json",
-    ]
+    drawn = ("forgetting", "gain", "loss", "radar", "reliance", "reliance-conditions")
+    drawn += ("reliance-differences", "robustness", "task-types")
+    assert {str(path) for path in files} == {
+        *(f"figures/{name}.{kind}" for name in drawn for kind in ("csv", "svg")),
+        *("index.html", "report.md", "summary.json", "tables.tex"),
+    }
     for path in files:
         assert (tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes()
 
@@ -183,7 +275,7 @@ def test_the_summary_is_returned_and_written(tmp_path: Path) -> None:
 def test_the_pages_carry_every_part(tmp_path: Path) -> None:
     given = inputs(audits=(Audit("Oracle audit", ("what", "share"), (("all tasks", "61.0"),), "by the lab"),))
     page, markdown = pages(tmp_path, given)
-    for shown in (read(page).text, markdown.replace("\\", "")):
+    for whole_text in (read(page).text, markdown.replace("\\", "")):
         for part in (
             *(
                 "mean of benchmarks",
@@ -212,7 +304,7 @@ def test_the_pages_carry_every_part(tmp_path: Path) -> None:
                 "95.2",
             ),
         ):
-            assert part in shown, part
+            assert part in whole_text, part
     for name in ("gain", "loss", "reliance"):
         assert f"figures/{name}.svg" in markdown
         ET.fromstring((tmp_path / "figures" / f"{name}.svg").read_bytes())
@@ -249,7 +341,7 @@ def test_a_report_of_the_base_model_alone_has_no_gain(tmp_path: Path) -> None:
     )
     page, markdown = pages(tmp_path, given)
     assert "The base model scores 40.0 of 100" in read(page).text
-    for absent in ("gain</th>", "Use the checkpoint", "Training loss", "Does the model look"):
+    for absent in (">gain</th>", "Use the checkpoint", "Training loss", "Does the model look"):
         assert absent not in page
     assert "figures/" not in markdown
 
@@ -303,5 +395,276 @@ def test_points_have_no_negative_zero() -> None:
 def test_kept_and_rejected_examples_share_the_room(tmp_path: Path) -> None:
     many = tuple(example(is_kept=at < 60, text=f"task {at}?") for at in range(120))
     page, _ = pages(tmp_path, inputs(examples=many))
-    assert page.count('<article class="task">') == 24
-    assert page.count(">kept") - page.count(">kept,") == 12
+    assert page.count('<article class="card task"') == 24
+    assert page.count(">kept</span>") == page.count(">rejected</span>") == 12
+    assert "24 of 120 given tasks are shown" in page
+
+
+def test_every_part_stands_on_both_pages(whole: Path) -> None:
+    page = read((whole / "index.html").read_text(encoding="utf-8")).text
+    markdown = (whole / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    for text in (page, markdown):
+        for part in (
+            *("Rival-7B", "adapted − Rival-7B", "adapted, published", "68.0", "Table 14 of the paper"),
+            *("Supported", "Refuted", "The adapted model is better on the domain."),
+            *("Forgetting", "general scenes", "Corrupted pictures", "weather", "Ablations", "no filter"),
+            *("Object Recognition", "81.0 (75 to 87)", "IS_net"[:3], "nVRS", "1,234,567"),
+            *("USD", "0.73", "65,000", "Answers side by side", "they lie along the wall", "9 of 9 answers"),
+            *("* p < .05" if text is page else "* p &lt; .05", "figures/radar.csv", "figures/loss.csv"),
+        ):
+            assert part in text, part
+
+
+def test_a_claim_is_printed_in_its_standing_and_marked_where_it_came_late(whole: Path) -> None:
+    page = (whole / "index.html").read_text(encoding="utf-8")
+    claims = re.findall(r'(?s)<div class="claim[^>]*>(.*?)</div>', page)
+    said = [" ".join(read(each).text.split()) for each in claims]
+    assert [each.partition(" ")[0] for each in said] == ["Supported", "Refuted", "Refuted"]
+    late = [each for each in said if "written after the results were known" in each]
+    assert len(late) == 1
+    assert "The adapted model is worse on the domain." in late[0]
+    markdown = (whole / "report.md").read_text(encoding="utf-8")
+    for sentence in ("The adapted model is worse on the domain.", "Nothing general is forgotten."):
+        for line in markdown.splitlines():
+            assert sentence not in line or line.startswith("- **Refuted**")
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "expected"),
+    [(None, ""), (0.2, ""), (0.05, ""), (0.049, "*"), (0.0099, "**"), (0.00099, "***")],
+)
+def test_stars_follow_the_adjusted_p(p_holm: float | None, expected: str) -> None:
+    found = replace(measurement("b/adapted-base/original", 0.1, 0.05, 0.2), p=0.0001, p_holm=p_holm)
+    assert stars(found) == expected
+
+
+def test_general_benchmarks_have_a_mean_of_their_own() -> None:
+    facts = (*inputs().benchmarks, BenchmarkFacts("scenes", "accuracy_strict", 40, is_general=True))
+    given = inputs(scores=(*inputs().scores, *scores("scenes", 0.9, 0.8)), benchmarks=facts)
+    by_key = {each.key: each for each in report_measurements(given, QUICK)}
+    # 0.3 and 0.5 of the domain's two benchmarks; 0.9 stands apart.
+    assert by_key["macro/base/original"].value == pytest.approx(0.4)
+    assert by_key["macro_general/base/original"].value == pytest.approx(0.9)
+    assert by_key["macro_general/adapted-base/original"].value == pytest.approx(-0.1)
+    table = comparison(found_in(given, list(by_key.values())))
+    assert table is not None
+    assert [row.cells[0].text for row in table.rows] == ["cells_open", "cells_closed", "mean of benchmarks"]
+    rival = (replace(each, model="rival") for each in inputs().scores if each.model == "adapted")
+    with_rival = replace(given, scores=(*given.scores, *rival), baselines=(Baseline("rival", "Rival"),))
+    found = found_in(with_rival, report_measurements(with_rival, QUICK))
+    for made, is_there in ((comparison(found), True), (forgetting(found), False)):
+        assert made is not None
+        assert ("Rival" in [column.title for column in made.columns]) is is_there
+
+
+def test_where_all_benchmarks_are_general_they_are_the_headline() -> None:
+    given = inputs(benchmarks=tuple(replace(each, is_general=True) for each in inputs().benchmarks))
+    keys = {each.key for each in report_measurements(given, QUICK)}
+    assert "macro/base/original" in keys
+    assert not any(key.startswith("macro_general/") for key in keys)
+
+
+@pytest.mark.parametrize("role", ["base", "adapted", "", "a-b", "a/b"])
+def test_a_baseline_whose_role_would_be_taken_for_another_is_refused(role: str) -> None:
+    with pytest.raises(BenchmarkError, match="role"):
+        report_measurements(inputs(baselines=(Baseline(role, "Rival"),)), QUICK)
+
+
+def test_the_numbers_behind_a_figure_are_the_measurements(whole: Path) -> None:
+    measured = {each.key: each for each in report_measurements(rich(), QUICK)}
+    lines = (whole / "figures" / "gain.csv").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(",") for line in lines]
+    assert rows[0] == ["benchmark", "value", "low", "high", "n", "n_clusters", "method"]
+    gain = measured["bench open/adapted-base/original"]
+    assert rows[1][:5] == ["bench open", repr(gain.value), repr(gain.low), repr(gain.high), "40"]
+    assert rows[-1][0] == "mean of benchmarks"
+
+
+def test_a_radar_needs_three_benchmarks(tmp_path: Path) -> None:
+    write_report(inputs(), tmp_path, QUICK)
+    assert not (tmp_path / "figures" / "radar.svg").exists()
+
+
+def test_a_long_training_curve_is_drawn_as_means_of_steps() -> None:
+    losses = [LossPoint(step, float(step)) for step in range(1, 8)]
+    assert thinned(losses, 3) == [LossPoint(3, 2.0), LossPoint(6, 5.0), LossPoint(7, 7.0)]
+
+
+def test_latex_tables_are_whole_and_escaped(whole: Path) -> None:
+    text = (whole / "tables.tex").read_text(encoding="utf-8")
+    tables = re.findall(r"(?s)\\begin\{table\}(.*?)\\end\{table\}", text)
+    assert len(tables) == text.count(r"\begin{table}") >= 15
+    labels = re.findall(r"\\label\{tab:([\w-]+)\}", text)
+    assert len(set(labels)) == len(tables) == text.count(r"\caption{")
+    for table in tables:
+        body = table.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
+        assert table.count(r"\begin{tabular}") == table.count(r"\end{tabular}") == 1
+
+
+def test_no_latex_command_of_a_user_survives() -> None:
+    assert escaped(r"\input{/etc/passwd} 50 % of $x_1^2$ & #3 ~ <a|b>") == (
+        r"\textbackslash{}input\{/etc/passwd\} 50 \% of \$x\_1\textasciicircum{}2\$ \& \#3 "
+        r"\textasciitilde{} \textless{}a\textbar{}b\textgreater{}"
+    )
+    table = Table("t", "a\n\nb", (Column("c"),), (Row((Cell("[x]"),)), Row((Cell("-4.2"),))))
+    text = latex_tables([table])
+    assert r"\caption{a b}" in text
+    assert "\n{}[x] \\\\\n" in text
+    assert "\n\\ensuremath{-}4.2 \\\\\n" in text
+
+
+def test_characters_that_hide_or_turn_text_are_named() -> None:
+    assert visible("a\u202eb\u2066c\x00\x1b[31m\ud800\tn\n\u200f") == (
+        "a[U+202E]b[U+2066]c[U+0000][U+001B][31m[U+D800]\tn\n\u200f"
+    )
+
+
+def test_names_for_figures_are_short_and_stay_different() -> None:
+    long = "a benchmark with a very long name indeed: "
+    found = shortened([f"{long}one", f"{long}two", "short"])
+    assert max(map(len, found.values())) <= 32
+    assert len(set(found.values())) == 3
+    assert found["short"] == "short"
+
+
+def test_more_than_a_page_of_examples_goes_to_linked_pages(tmp_path: Path) -> None:
+    plain = inputs(
+        answers=tuple(answer(at, "cells_open") for at in range(600)),
+        examples=tuple(example(text=f"task {at}") for at in range(10)),
+        n_answers=5000,
+    )
+    write_report(plain, tmp_path, ReportConfig(n_draws=100, n_answers=440))
+    names = sorted(path.name for path in (tmp_path / "examples").iterdir())
+    assert names == ["page-001.html", "page-002.html"]
+    index, first, last = (
+        (tmp_path / name).read_text(encoding="utf-8")
+        for name in ("index.html", "examples/page-001.html", "examples/page-002.html")
+    )
+    assert [page.count("<article") for page in (index, first, last)] == [PAGE_SIZE, PAGE_SIZE, 50]
+    assert "440 of 5000 answers shown" in index
+    assert 'href="examples/page-001.html"' in index
+    assert 'rel="next" href="page-002.html"' in first
+    assert 'rel="prev" href="page-001.html"' in last
+    assert 'rel="next"' not in last
+    for page in (first, last):
+        loads_nothing(page)
+        assert 'href="../index.html"' in page
+    policies = {re.search(r'Security-Policy" content="([^"]*)"', page)[1] for page in (index, first)}  # type: ignore[index]
+    assert len(policies) == 1
+
+
+def test_a_report_written_again_leaves_no_page_or_figure_of_the_one_before(tmp_path: Path) -> None:
+    answers = tuple(answer(at, "cells_open") for at in range(250))
+    config = ReportConfig(n_draws=100, n_answers=250)
+    write_report(inputs(answers=answers), tmp_path, config)
+    (tmp_path / "manifest.json").write_text("{}")
+    assert (tmp_path / "examples" / "page-001.html").exists()
+    write_report(inputs(answers=answers[:5], losses=()), tmp_path, config)
+    assert not list((tmp_path / "examples").glob("*.html"))
+    assert not list((tmp_path / "figures").glob("loss.*"))
+    assert (tmp_path / "manifest.json").exists()
+
+
+def ids_shown(answers: list[object], **limits: int) -> list[str]:
+    found = shown(
+        (),
+        answers,  # type: ignore[arg-type]
+        {},
+        {},
+        n_examples=0,
+        n_answers=limits.get("n_answers", 1000),
+        of_answers=0,
+        seed=limits.get("seed", 0),
+    )
+    return [each.item_id for page in found.pages for each in page.answers]
+
+
+def test_the_sample_of_answers_hangs_on_ids_and_the_seed_alone() -> None:
+    given = [answer(at, "cells_open") for at in range(60)]
+    drawn = ids_shown(given, n_answers=20)
+    assert len(drawn) == 20
+    assert drawn == sorted(drawn, key=lambda name: int(name.split()[1]))
+    assert set(ids_shown(given[::-1], n_answers=20)) == set(drawn)
+    assert set(ids_shown(given, n_answers=20, seed=1)) != set(drawn)
+    left = [each for each in given if each.item_id != drawn[0]]
+    assert set(drawn[1:]) <= set(ids_shown(left, n_answers=20))
+
+
+def test_conditions_of_one_item_stand_together_in_the_draw() -> None:
+    given = [replace(answer(at // 2, "b"), condition=("original", "blank")[at % 2]) for at in range(20)]
+    order = [given[at].item_id for at in ranked(given, 0)]
+    assert order[::2] == order[1::2]
+
+
+def test_examples_stop_before_the_report_becomes_too_large() -> None:
+    long = "&" * 2000
+    given = [replace(answer(at, "b", long), item_id=f"i{at}") for at in range(1000)]
+    drawn = ids_shown(given)  # type: ignore[arg-type]
+    assert 100 < len(drawn) < 1000
+    # Four texts of 2,000 escaped ampersands each.
+    assert len(drawn) * 4 * 2000 * len("&amp;") <= MOST_BYTES
+
+
+def test_items_predictions_and_scores_are_joined_and_drawn_by_item() -> None:
+    ref = ImageRef("a" * 64, 4, 4, "image/png")
+    items = [
+        Item(f"i{at}", "b", f"question {at}", ref, "open", ("red", "crimson"), (), "c") for at in range(9)
+    ]
+    predictions = [
+        Prediction(
+            item.id, "b", model, condition, ref if condition == "original" else None, f"{model}!", "stop"
+        )
+        for item in items
+        for model in ("base", "adapted")
+        for condition in ("original", "blank")
+    ]
+    marks = [
+        Score(each.item_id, "b", each.model, each.condition, scorer, value, True, "", "c")
+        for each in predictions
+        for scorer, value in (("strict", 1.0), ("paper", 0.0))
+    ]
+    found = side_by_side(items, predictions, marks, {"b": "strict"}, n_most=4, seed=3)
+    assert found.n_answers == 18
+    assert len(found.answers) == 8
+    assert set(found.images) == {ref.sha256}
+    names = list(dict.fromkeys(each.item_id for each in found.answers))
+    assert names == sorted(names)
+    first = found.answers[0]
+    assert (first.condition, first.gold, first.picture) == ("original", "red / crimson", ref.sha256)
+    assert {role: (reply.text, reply.mark) for role, reply in first.replies.items()} == {
+        "base": ("base!", 1.0),
+        "adapted": ("adapted!", 1.0),
+    }
+    # The pages draw by the same order, so a sample of the sample is one of the whole.
+    whole = side_by_side(items, predictions, marks, {"b": "strict"}, n_most=9, seed=3)
+    for answers in (found.answers, whole.answers):
+        best = [answers[at] for at in ranked(answers, 3)[:4]]
+        assert {each.item_id for each in best} <= set(names)
+
+
+def test_kept_examples_fill_the_room_that_rejected_ones_leave() -> None:
+    given = [example(is_kept=at < 9) for at in range(10)]
+    assert [each.is_kept for each in mixed(given, 6)] == [True] * 5 + [False]
+
+
+def test_what_a_quality_analysis_wrote_becomes_tables() -> None:
+    span = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10, "n_clusters": 10, "method": "bootstrap"}
+    level: Mapping[str, object] = span | {"value": 4.0, "low": 3.5, "high": 4.5}
+    one = {
+        "tasks": 12, "pairs": 10, "sampled": 10, "rated": 10, "labels": {"consistent": 8}, "generators": {},
+        "measures": {"diversity_17": span, "accuracy": level}, "task_types": {"OCR": 4}, "effective_types": 1,
+        "image_domains": {"Medical": 10},
+    }  # fmt: skip
+    compared = {"first": "all", "second": "kept", "measure": "accuracy", "n_shared_pairs": 3, **span}
+    types, tables = quality_from(
+        {"judge_name": "rater", "note": "", "sets": {"all": one, "kept": one}, "comparisons": [compared]}
+    )
+    assert types == {"all": {"OCR": 4}, "kept": {"OCR": 4}}
+    rows = {row[0]: row[1:] for row in tables[0].rows}
+    assert rows["Diversity, of 17 types, %"] == ("50.0 (40.0 to 60.0)",) * 2
+    assert rows["Accuracy, paper"] == ("80.0 (70.0 to 90.0)",) * 2
+    assert rows["Accuracy, strict"] == ("75.0 (62.5 to 87.5)",) * 2
+    assert "Rated by the model rater." in tables[0].note
+    assert tables[2].rows == (("all", "kept", "Accuracy", "+0.50 levels (+0.40 to +0.60)", "3"),)

@@ -113,14 +113,25 @@ def fingerprint(step: Step) -> str:
     Raises:
         TypeError: the config holds something other than plain JSON values.
     """
-    identity = {
-        "layout": _LAYOUT,
-        "name": step.name,
-        "version": step.version,
-        "config": _plain(step.config, f"{step.name}.config"),
-        "inputs": {role: fingerprint(each) for role, each in step.inputs.items()},
-        "engines": _plain(step.engines, f"{step.name}.engines"),
-    }
+    return recorded_fingerprint(
+        {
+            "name": step.name,
+            "version": step.version,
+            "config": _plain(step.config, f"{step.name}.config"),
+            "inputs": {role: fingerprint(each) for role, each in step.inputs.items()},
+            "engines": _plain(step.engines, f"{step.name}.engines"),
+        }
+    )
+
+
+def recorded_fingerprint(record: Mapping[str, JSON]) -> str:
+    """Return the fingerprint that follows from a record's own fields, 64 hex digits.
+
+    Raises:
+        KeyError: one of the fields that make an identity is missing.
+    """
+    parts = ("name", "version", "config", "inputs", "engines")
+    identity = {"layout": _LAYOUT, **{name: record[name] for name in parts}}
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -15,6 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from acclimate.cli_assemble import assemble
+from acclimate.cli_claim_sets import register
+from acclimate.cli_claims import claims_app
 from acclimate.cli_options import (
     DryRun,
     Json,
@@ -36,6 +38,7 @@ from acclimate.cli_options import (
     untouched,
 )
 from acclimate.cli_study import study_app
+from acclimate.cli_verify import correct, verify
 
 app = typer.Typer(
     name="acclimate",
@@ -50,7 +53,11 @@ lab_app = typer.Typer(
 )
 app.add_typer(lab_app, name="lab")
 app.add_typer(study_app, name="study")
+app.add_typer(claims_app, name="claims")
 app.command()(assemble)
+app.command()(verify)
+claims_app.command()(correct)
+register(claims_app)
 
 _INTERRUPTED = 130
 

@@ -298,9 +298,21 @@ def read_records(path: Path, kind: type[R]) -> Iterator[R]:
                 f"{path} does not hold {kind.__name__} records as this version writes them (its columns are "
                 f"{', '.join(file.schema_arrow.names)}); delete the folder that holds it and run again."
             )
-        for batch in file.iter_batches(batch_size=1024, use_threads=False):
-            for row in batch.to_pylist():
+        batches = file.iter_batches(batch_size=1024, use_threads=False)
+        while (rows := _next_rows(batches, path)) is not None:
+            for row in rows:
                 yield codec.decode(row)
+
+
+def _next_rows(batches: Iterator[pa.RecordBatch], path: Path) -> list[dict[str, Any]] | None:
+    """Return the next batch's rows, None after the last; a page that cannot be read is a clear error."""
+    try:
+        batch = next(batches, None)
+        return None if batch is None else batch.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete the folder that holds it and run again."
+        ) from error
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -453,9 +465,14 @@ class ImageStore:
     one by one: what a power cut loses, the hash check names.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Use the store at `root`, which need not exist yet."""
+    def __init__(self, root: Path, *, behind: Sequence[Path] = ()) -> None:
+        """Use the store at `root`, which need not exist yet.
+
+        Args:
+            behind: roots of other stores, whose pictures are read too and which stay untouched.
+        """
         self.root = root
+        self._behind = tuple(ImageStore(each) for each in behind)
         self._paths_by_sha256: dict[str, list[str]] = {}
         self._read_bytes = 0
 
@@ -532,6 +549,8 @@ class ImageStore:
         yield self._home(ref)
         self._refresh()
         yield from map(Path, self._paths_by_sha256.get(ref.sha256, ()))
+        for each in self._behind:
+            yield from each._candidates(ref)
 
     def _holds(self, ref: ImageRef) -> bool:
         home = self._home(ref)

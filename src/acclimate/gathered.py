@@ -1,7 +1,6 @@
 """What the report shows, gathered from finished artifacts."""
 
 import hashlib
-import platform
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,10 @@ def report_inputs(
         benchmarks=tuple(BenchmarkFacts(**each) for each in asked.get("facts", ())),
         rooms=tuple(_room(name, home) for name, home in homes.items()),
         examples=tuple(_examples(homes, store, keep, n_examples)),
-        losses=tuple(LossPoint(step, row.loss) for step, row in enumerate(losses, start=1)),
+        losses=tuple(
+            LossPoint(step, row.loss, row.learning_rate) for step, row in enumerate(losses, start=1)
+        ),
+        trained_tokens={home.parent.name: _trained_tokens(home) for home in trainings},
         times=tuple(
             (name, float(read_json(home / artifacts.RUN)["seconds"])) for name, home in homes.items()
         ),
@@ -69,13 +71,18 @@ def _room(name: str, home: Path) -> RoomSummary:
     return RoomSummary(name, n_inputs, n_outputs, dict(record["rejections"]), counts)
 
 
+def _trained_tokens(home: Path) -> int:
+    record: Any = read_json(home / artifacts.RECORD)
+    return int(record["facts"]["trained_tokens"])
+
+
 def _environment(home: Path) -> dict[str, str]:
     ran: Any = read_json(home / artifacts.RUN)
     versions = dict(ran["versions"])
     shown = {name: str(versions[name]) for name in ("acclimate", "torch", "transformers") if name in versions}
     return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
+        "python": str(ran["python"]),
+        "platform": str(ran["platform"]),
         **shown,
         "threads": str(ran["threads"]),
     }

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
+from acclimate.claimed import note_claims
 from acclimate.curate.reliance import TUNED
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
@@ -24,11 +25,10 @@ from acclimate.errors import RecipeError, UsageError
 from acclimate.evaluate.catalogue import locate
 from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
-from acclimate.gathered import report_inputs
 from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
+from acclimate.recorded import Origin, inputs_of, write_record
 from acclimate.report.inputs import Audit
-from acclimate.report.stage import write_report
 from acclimate.steps import (
     Part,
     composition_step,
@@ -103,6 +103,8 @@ class Line:
         self.steps: dict[str, Step] = {}
         self._writes: Model | None = None
         self._measured: list[str] = []
+        self.scored: dict[str, tuple[str, Model]] = {}
+        """Role and model of every evaluation, by step."""
         self._plan()
 
     def _plan(self) -> None:
@@ -118,6 +120,7 @@ class Line:
         asked = recipe.evaluate, recipe.synthesize.execution, place
         marker = self.marker()
         if "items" in own:
+            self.scored["evaluate-base"] = "base", start
             own["evaluate-base"] = evaluation_step("base", own["items"], start, *asked, judge=marker)
         last = recipe.train.of_stage(2)
         if len(recipe.stages) > 1:
@@ -125,6 +128,7 @@ class Line:
             own["train-captions"] = training_step("train-captions", told, first, start, place, stage=1)
             middle = Model(step=own["train-captions"])
             if recipe.evaluate.after_first_stage and "items" in own:
+                self.scored["evaluate-captions"] = FIRST_STAGE, middle
                 own["evaluate-captions"] = evaluation_step(
                     FIRST_STAGE, own["items"], middle, *asked, name="evaluate-captions", judge=marker
                 )
@@ -132,9 +136,9 @@ class Line:
         else:
             own["train"] = training_step("train", told, last, start, place)
         if "items" in own:
-            own["evaluate-adapted"] = evaluation_step(
-                "adapted", own["items"], Model(step=own["train"]), *asked, judge=marker
-            )
+            trained = Model(step=own["train"])
+            self.scored["evaluate-adapted"] = "adapted", trained
+            own["evaluate-adapted"] = evaluation_step("adapted", own["items"], trained, *asked, judge=marker)
 
     def _composed(self) -> Step:
         """Plan everything from pairs to the conversations that are composed of them."""
@@ -390,6 +394,7 @@ class Line:
                 for name, home in places.items()
             ]
             write_json(self.root / LINE, shown)
+            self._note_claims()
         wanted = self.needed(names)
         homes = {}
         for name, step in self.steps.items():
@@ -399,6 +404,13 @@ class Line:
             homes[name] = build(step, self.root)
             self.place.progress.end(name, reused=reused)
         return homes
+
+    def _note_claims(self) -> None:
+        """Write down what the recipe claims, before the trained model is scored if it is not yet."""
+        scored = self.steps.get("evaluate-adapted")
+        if scored is not None:
+            is_there = artifacts.finished(scored, self.root) is not None
+            note_claims(self.root, self.recipe.report.claims, fingerprint(scored), scored=is_there)
 
     def _remedy(self, missing: str) -> str:
         """Return what to do about a step that the recipe has not."""
@@ -436,19 +448,12 @@ class Line:
     def report(
         self, homes: Mapping[str, Path], *, audits: Sequence[Audit] = (), notes: Sequence[str] = ()
     ) -> Mapping[str, object]:
-        """Write the report of finished artifacts; return its summary with the report's path."""
-        inputs = report_inputs(
-            homes,
-            self.store,
-            keep=self.recipe.compose.keep,
-            n_examples=self.recipe.report.n_examples,
-            limit=self.recipe.limit,
-            audits=audits,
-            notes=notes,
-        )
+        """Write the record of finished artifacts; return its summary, the page's path and the digest."""
         out = self.root / "report"
-        summary = write_report(inputs, out, self.recipe.report)
-        return {**summary, "report": str(out / "index.html")}
+        origin = Origin.of(self.base, self.root, out, audits, notes)
+        inputs = inputs_of(self.recipe, self.root, homes, self.store, origin)
+        written = write_record(self.recipe, self.root, homes, inputs, out, origin=origin)
+        return {**written.summary, "report": str(out / "index.html"), "digest": written.record.digest}
 
 
 def steps_of(root: Path) -> dict[str, Path]:

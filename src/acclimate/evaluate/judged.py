@@ -6,12 +6,23 @@ from dataclasses import dataclass, replace
 from acclimate.artifacts import ReplyLog
 from acclimate.engines.protocol import Engine
 from acclimate.errors import BenchmarkError
-from acclimate.evaluate.judge import Compared, GradeConfig, Graded, JudgeConfig, grade_answers, judge_pairs
+from acclimate.evaluate.judge import (
+    Compared,
+    GradeConfig,
+    Graded,
+    JudgeConfig,
+    grade_answers,
+    judge_pairs,
+    rule_name,
+    strict_grade,
+)
 from acclimate.evaluate.reviews import (
+    Order,
     Verdict,
     combine,
     mean_of_ratios_mark,
     ratio_of_means_mark,
+    read_verdict,
     reread,
 )
 from acclimate.evaluate.stage import score_of
@@ -91,6 +102,41 @@ def judge(
         given = (prediction.item_id, prediction.benchmark, prediction.model, prediction.condition)
         said.append(Judgement(*given, "grade", None, grade.value, grade.text))
     return scores, said
+
+
+def marked_again(
+    items: Sequence[Item], predictions: Iterable[Prediction], said: Iterable[Judgement]
+) -> list[Score]:
+    """Return the scores that follow from what a judge said, read anew from its own words.
+
+    Args:
+        items: of any benchmarks. predictions: of these items, any models and conditions.
+        said: every reply of the judge about them.
+
+    Raises:
+        BenchmarkError: a reply belongs to no answer.
+    """
+    by_key = {(item.benchmark, item.id): item for item in items if item.kind in JUDGED}
+    asked = {
+        _name(each): (by_key[each.benchmark, each.item_id], each)
+        for each in predictions
+        if (each.benchmark, each.item_id) in by_key
+    }
+    verdicts: list[Verdict] = []
+    scores: list[Score] = []
+    for each in said:
+        name = "/".join((each.model, each.condition, each.benchmark, each.item_id))
+        if name not in asked:
+            raise BenchmarkError(f"the judge's reply about {name} belongs to no answer")
+        item, prediction = asked[name]
+        if each.order == "grade":
+            scores.append(score_of(item, prediction, "grade_strict", weighed(strict_grade(each.text))))
+        else:
+            order: Order = "swapped" if each.order == "swapped" else "given"
+            category = _category(item)
+            verdicts.append(read_verdict(name, category, each.text, order=order, rule=rule_name(category)))
+    pairs = {name: asked[name] for name in dict.fromkeys(each.item_id for each in verdicts)}
+    return [*_relative_scores(pairs, verdicts), *scores]
 
 
 def weighed(value: float | None) -> Mark:

@@ -1,7 +1,7 @@
 """The door of the evaluation room: items and an engine in, predictions out; predictions in, scores out."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -81,6 +81,7 @@ def predict(
     store: ImageStore,
     log: ReplyLog | None,
     max_tokens_by_benchmark: Mapping[str, int] | None = None,
+    only: Container[ItemKey] | None = None,
 ) -> Iterator[Prediction]:
     """Yield one prediction per condition and item, in the order asked: all questions on one picture together.
 
@@ -96,6 +97,7 @@ def predict(
         store: gives the pictures, and takes those that conditions make.
         log: replays replies of an earlier, interrupted run.
         max_tokens_by_benchmark: longest replies that the benchmarks themselves ask for; the config's win.
+        only: benchmark and id of the items that are asked; None asks all. Donors are those of all items.
 
     Raises:
         BenchmarkError: an item stands twice, or a condition is impossible for one of the benchmarks.
@@ -111,6 +113,8 @@ def predict(
 
     def requests() -> Iterator[Request]:
         for condition, item, image in by_picture(items, shown):
+            if only is not None and (item.benchmark, item.id) not in only:
+                continue
             request = _request(item, condition, image, lengths)
             asked[request.id] = (item, condition, image)
             yield request

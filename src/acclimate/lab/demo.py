@@ -22,6 +22,29 @@ WEIGHTS = Path(__file__).parent / "weights"
 GENERAL_MLLM = WEIGHTS / "general-mllm"
 
 
+CLAIMS = [
+    {
+        "id": "gain",
+        "sentence": "The adapted model answers the domain's questions better than the base model.",
+        "measure": "macro/adapted-base/original",
+        "direction": "higher",
+    },
+    {
+        "id": "looks",
+        "sentence": "The adapted model's answers rest on the picture.",
+        "measure": "macro/adapted/vrs",
+        "direction": "higher",
+    },
+    {
+        "id": "looks-more",
+        "sentence": "The adapted model's answers rest on the picture more than the base model's do.",
+        "measure": "macro/adapted-base/vrs",
+        "direction": "higher",
+    },
+]
+"""What the demo claims before it is run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """How much of the world the demo uses."""
@@ -73,7 +96,7 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
             "benchmarks": [f"world/benchmarks/{domain}_{kind}.yaml" for kind in kinds],
             "seed": seed,
         },
-        "report": {"title": f"Lab demo: {domain}", "seed": seed},
+        "report": {"title": f"Lab demo: {domain}", "seed": seed, "claims": CLAIMS},
     }
 
 

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from acclimate.records import Score
+from acclimate.records import Measurement, Score
+from acclimate.report.evidence.corrections import Correction
+from acclimate.report.evidence.record import Record
+from acclimate.report.reliance import Reliance
+from acclimate.report.robustness import Robustness
+from acclimate.report.tested import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,19 @@ class BenchmarkFacts:
     """For instance `not checked by people`."""
     sha256: str = ""
     """Of its files of questions."""
+    is_general: bool = False
+    """Whether it asks what the untouched model could do already: it then stands under forgetting, with a
+    mean of its own, and not in the headline. Ignored where every benchmark is general."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A further model that the adapted one is compared with."""
+
+    role: str
+    """As in `Score.model`; no `/`, no `-`, and not `base`, `first_stage` or `adapted`."""
+    name: str
+    """As it is printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,60 @@ class LossPoint:
     step: int
     loss: float
     """In nats per trained token."""
+    learning_rate: float | None = None
+    """Of the language model in this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one model answered, and its mark."""
+
+    text: str
+    mark: float
+    """The primary scorer's, 0 to 1 of full marks."""
+    is_parsed: bool = True
+    """Whether an answer could be read from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question of a benchmark and what the models answered under one image condition."""
+
+    item_id: str
+    benchmark: str
+    condition: str
+    question: str
+    gold: str
+    """The right answer, for people; several are joined by the caller."""
+    replies: Mapping[str, Reply]
+    """By model role, in the order of the columns."""
+    picture: str = ""
+    """The key of the picture shown in `ReportInputs.pictures`; empty where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AblationArm:
+    """One row of the table of ablations."""
+
+    name: str
+    differs: str
+    """In what it differs from the whole recipe; empty for the whole recipe itself."""
+    measured: Mapping[str, Measurement]
+    """By benchmark name, and `macro` for their mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one part of the work took at a server."""
+
+    name: str
+    requests: int
+    prompt_tokens: int
+    """As the server counts them; of unmetered answers the most they may have used."""
+    reply_tokens: int
+    money: float | None = None
+    """By the prices given; None without prices."""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +176,41 @@ class ReportInputs:
     audits: tuple[Audit, ...] = ()
     notes: tuple[str, ...] = ()
     sums: Mapping[str, tuple[tuple[str, str, float], ...]] = field(default_factory=dict)
-    """Published totals by name: their terms, as `measure.Sum` takes them."""
+    """Published totals by name: their terms, as `measure.Sum` takes them. A total over general and other
+    benchmarks together is left out."""
+    claims: tuple[Claim, ...] = ()
+    """What the recipe claims, in its order."""
+    written_before: frozenset[str] = frozenset()
+    """Ids of the claims that stood, word for word, before the trained model was scored."""
+    baselines: tuple[Baseline, ...] = ()
+    """Further models, in the order of their columns; their scores are among `scores`."""
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What a publication reports, as a fraction of full marks: by `BENCHMARK`, `BENCHMARK/SCORER` (shown in
+    the table of all scorers) or `macro`, then by model role."""
+    paper_source: str = ""
+    """Which publication and table, for the note under the columns."""
+    task_types: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Number of tasks by data set, then by task type (`quality_tables.quality_from`)."""
+    quality: tuple[Audit, ...] = ()
+    """Tables of data quality (`quality_tables.quality_from`)."""
+    ablations: tuple[AblationArm, ...] = ()
+    reliance: tuple[Reliance, ...] = ()
+    """Rows of `report.reliance`, of any level; the pages show those over all benchmarks, VRS by benchmark."""
+    robustness: tuple[Robustness, ...] = ()
+    """Rows of `report.robustness`; the pages show relative drops."""
+    trained_tokens: Mapping[str, int] = field(default_factory=dict)
+    """By training, the tokens that were learned from."""
+    costs: tuple[Cost, ...] = ()
+    """Per part of the work that asked a server."""
+    answers: tuple[Answer, ...] = ()
+    """For the side by side; of these the pages show a sample, drawn by id."""
+    n_answers: int = 0
+    """How many there are in the whole run, where `answers` is a part; 0: those given are all."""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """Encoded pictures by `Answer.picture`; only those shown are read, so this may be a lazy mapping."""
+    record: Record | None = None
+    """The evidence record as it will stand, its files apart; None shows no evidence."""
+    corrections: tuple[Correction, ...] = ()
+    """Of the record, in order."""
     limit: int | None = None
     """Set when the run used only so many records: the report then says that it is a test."""

@@ -1,21 +1,29 @@
-"""The door of the report room: plain data in, `index.html`, `report.md` and their figures out."""
+"""The door of the report room: plain data in; pages, tables and figures out."""
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from acclimate.errors import DataError
+from acclimate.errors import BenchmarkError, DataError
 from acclimate.files import write_json, write_text
 from acclimate.records import Measurement
-from acclimate.report.inputs import ReportInputs
-from acclimate.report.measure import Sum, Summary, measure, summary
+from acclimate.report.evidence.wording import says_verified, sentence_is_cut, title_is_cut
+from acclimate.report.inputs import BenchmarkFacts, ReportInputs
+from acclimate.report.measure import COMPARISONS, Sum, Summary, measure, summary
 from acclimate.report.statistics import N_DRAWS
+from acclimate.report.tested import Claim
 
 VERSION = 2
 """Rises when the same config and inputs come to give other measurements."""
 
-_FIGURES = ("gain", "reliance", "loss")
+
+DEFAULT_QUESTION = (
+    "Does the adapted model answer the domain's questions better than the base model, and do its answers "
+    "rest on the picture?"
+)
+DEFAULT_MEASURES = ("macro/adapted-base/original", "macro/adapted-base/vrs", "macro/adapted/vrs")
 
 
 class ReportConfig(BaseModel):
@@ -25,35 +33,97 @@ class ReportConfig(BaseModel):
 
     title: str = "Adaptation report"
     seed: int = 0
-    """Of the bootstrap."""
+    """Of the bootstrap, and of the sample of answers."""
     n_draws: int = Field(default=N_DRAWS, ge=100)
     """Of the bootstrap; 2,000 and more give stable intervals."""
     n_examples: int = Field(default=24, ge=0)
     """At most so many tasks are shown with their pictures."""
+    n_answers: int = Field(default=176, ge=0)
+    """At most so many answers are shown side by side. Together with the tasks, what is beyond 200 stands on
+    pages of its own."""
+    question: str = DEFAULT_QUESTION
+    """What the run is to answer, one sentence; the record says whether its claims answer it."""
+    measures: tuple[str, ...] = Field(default=DEFAULT_MEASURES, min_length=1)
+    """What would answer it: keys of measurements, or words that name the quantity."""
+    claims: tuple[Claim, ...] = ()
+    """What is claimed before the run, each decided by one measurement. Claims that are written after the
+    trained model was scored are marked so."""
+    publisher: str = Field(default="not named", min_length=1)
+    """Who publishes the record."""
+
+    @model_validator(mode="after")
+    def _may_stand(self) -> Self:
+        """Refuse what no record may hold before anything is run."""
+        if title_is_cut(self.title):
+            raise ValueError(f"report.title is cut off: {self.title!r}; give the whole title")
+        for each in self.claims:
+            said = says_verified(each.sentence, gate_opened=False)
+            if said:
+                raise ValueError(f"claim {each.id}: only the gate may say {said!r}; write what is measured")
+            if sentence_is_cut(each.sentence):
+                raise ValueError(f"claim {each.id}: the sentence is cut off or has no end; write it whole")
+        names = [each.id for each in self.claims]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"claim {twice[0]} stands twice; give each an id of its own")
+        return self
 
 
 def report_measurements(inputs: ReportInputs, config: ReportConfig) -> list[Measurement]:
     """Return the measurements that the report shows.
 
+    Benchmarks of general skills are measured apart: their mean is `macro_general`, and their p values are
+    adjusted among themselves.
+
     Raises:
-        BenchmarkError: models or conditions cover different items, or a benchmark has no facts.
+        BenchmarkError: models or conditions cover different items, a benchmark has no facts, or a baseline's
+            role cannot be used.
     """
+    from acclimate.report.tables import GENERAL, MACRO, MODELS, parted
+
+    for each in inputs.baselines:
+        if each.role in MODELS or not each.role or set("/-") & set(each.role):
+            raise BenchmarkError(
+                f"a baseline cannot have the role {each.role!r}; give it one without '/' and '-' that is "
+                f"none of {', '.join(MODELS)}"
+            )
+    domain, general = parted(inputs.benchmarks)
+    measured = _measured(inputs, config, domain, {each.name for each in general})
+    if general:
+        names = {each.name for each in inputs.benchmarks} - {each.name for each in general}
+        for found in _measured(inputs, config, general, names):
+            subject, _, rest = found.key.partition("/")
+            measured.append(replace(found, key=f"{GENERAL}/{rest}") if subject == MACRO else found)
+    return measured
+
+
+def _measured(
+    inputs: ReportInputs, config: ReportConfig, benchmarks: tuple[BenchmarkFacts, ...], others: set[str]
+) -> list[Measurement]:
+    """Return the measurements of all scores but those of other benchmarks."""
+    sums = {
+        name: terms
+        for name, terms in inputs.sums.items()
+        if not {subject.partition("[")[0] for subject, _, _ in terms} & others
+    }
     return measure(
-        inputs.scores,
-        {each.name: each.scorer for each in inputs.benchmarks},
-        n_rows_by_benchmark={each.name: each.n_rows for each in inputs.benchmarks},
+        (each for each in inputs.scores if each.benchmark not in others),
+        {each.name: each.scorer for each in benchmarks},
+        n_rows_by_benchmark={each.name: each.n_rows for each in benchmarks},
         seed=config.seed,
         n_draws=config.n_draws,
-        sums=[Sum(name, terms) for name, terms in inputs.sums.items()],
+        comparisons=(*COMPARISONS, *(("adapted", each.role) for each in inputs.baselines)),
+        sums=[Sum(name, terms) for name, terms in sums.items()],
     )
 
 
 def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = None) -> Summary:
-    """Write `index.html`, `report.md`, `summary.json` and `figures/`, and return the summary.
+    """Write the pages, the tables, `summary.json` and `figures/`, and return the summary.
 
     Args:
         inputs: everything the report shows; equal inputs give equal bytes.
-        out: the folder; it is made where it is missing.
+        out: the folder; it is made where it is missing. Pages and figures of an earlier report that this one
+            does not have are removed.
         config: the defaults where None.
 
     Raises:
@@ -61,22 +131,16 @@ def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = 
         DataError: the folder cannot be written.
     """
     # Templates and matplotlib take half a second to load, which only a report should pay.
-    from acclimate.report import render
+    from acclimate.report.pages import pages
 
     chosen = config or ReportConfig()
     measurements = report_measurements(inputs, chosen)
-    figures = _figures(inputs, measurements)
-    examples = render.shown_examples(inputs.examples, chosen.n_examples)
-    uris = dict.fromkeys(_FIGURES, "")
-    uris |= {name: render.data_uri(svg.encode("utf-8"), "image/svg+xml") for name, svg in figures.items()}
-    page: Mapping[str, object] = {"title": chosen.title, "examples": examples, "figures": uris}
+    files = pages(inputs, measurements, chosen)
     headline = summary(measurements)
     try:
-        (out / "figures").mkdir(parents=True, exist_ok=True)
-        for name, svg in figures.items():
-            write_text(out / "figures" / f"{name}.svg", svg)
-        write_text(out / "index.html", render.render_html(inputs, measurements, page))
-        write_text(out / "report.md", render.render_markdown(inputs, measurements, page))
+        _remove_others(out, set(files))
+        for name, text in files.items():
+            write_text(out / name, text)
         write_json(out / "summary.json", headline)
     except OSError as error:
         raise DataError(
@@ -85,30 +149,11 @@ def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = 
     return headline
 
 
-def _figures(inputs: ReportInputs, measurements: Sequence[Measurement]) -> Mapping[str, str]:
-    from acclimate.report import figures
-
-    by_key = {each.key: each for each in measurements}
-    drawn = {}
-    if inputs.losses:
-        drawn["loss"] = figures.loss_curve(inputs.losses)
-    subjects = [(each.name, each.name) for each in inputs.benchmarks]
-    if len(subjects) > 1:
-        subjects.append(("macro", "mean of benchmarks"))
-    gains = [(name, by_key.get(f"{key}/adapted-base/original")) for key, name in subjects]
-    shown = [(name, gain) for name, gain in gains if gain is not None]
-    if shown:
-        drawn["gain"] = figures.gain_bars(shown)
-    conditions = {
-        model: {
-            name: by_key[key]
-            for name in ("original", "mismatch", "blank")
-            if (key := f"macro/{model}/{name}") in by_key
-        }
-        for model in ("base", "adapted")
-    }
-    if any(len(found) > 1 for found in conditions.values()):
-        drawn["reliance"] = figures.reliance_bars(
-            {model: found for model, found in conditions.items() if found}
-        )
-    return drawn
+def _remove_others(out: Path, names: set[str]) -> None:
+    """Remove what an earlier report left in our two folders, and make them."""
+    for folder, pattern in (("figures", "*.svg"), ("figures", "*.csv"), ("examples", "page-*.html")):
+        for path in sorted((out / folder).glob(pattern)):
+            if f"{folder}/{path.name}" not in names:
+                path.unlink()
+    for parent in {Path(name).parent for name in names}:
+        (out / parent).mkdir(parents=True, exist_ok=True)

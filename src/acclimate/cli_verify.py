@@ -1,0 +1,103 @@
+"""`acclimate verify` and `acclimate claims correct`: what happens to a record after it was written."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from acclimate.cli_options import Json, print_json
+
+_SHOWN = 40
+
+
+def verify(
+    record: Annotated[Path, typer.Argument(help="A record's folder (RUN/report), or a run's folder.")],
+    depth: Annotated[
+        Literal["score", "generate"],
+        typer.Option(
+            "--depth",
+            help="score: score the stored predictions and render the record again. generate: also ask the "
+            "models again.",
+        ),
+    ] = "score",
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", min=1, help="With --depth generate: ask only so many questions again."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample.")] = 0,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="The run's folder, where it is not beside the record.")
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            "--expect", help="The digest that was printed when the record was written: must be the same."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a record: every hash, then, sealed, the numbers its claims rest on."""
+    from dataclasses import asdict
+
+    from acclimate.errors import UsageError
+    from acclimate.verify.stage import Asked
+    from acclimate.verify.stage import verify as verified
+
+    if sample is not None and depth != "generate":
+        raise UsageError("--sample goes with --depth generate: at depth score everything is scored again.")
+    found = verified(record, Asked(depth, sample, seed, run, expect))
+    if as_json:
+        verdict = None if found.verdict is None else found.verdict.model_dump(mode="json")
+        told: dict[str, Any] = {
+            "record": str(found.record),
+            "depth": found.depth,
+            "ok": found.ok,
+            "altered": [asdict(each) for each in found.altered],
+            "findings": [asdict(each) for each in found.findings],
+            "verdict": verdict,
+            "digest": found.digest,
+            "seconds": round(found.seconds, 3),
+        }
+        print_json(told)
+    else:
+        sys.stdout.write("\n".join(_lines(found)) + "\n")
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _lines(found: Any) -> list[str]:  # noqa: ANN401 - imported late
+    lines = [str(found.record)]
+    for title, rows in (("altered", found.altered), ("not reproduced", found.findings)):
+        lines += [f"  {title}: {each}" for each in rows[:_SHOWN]]
+        if len(rows) > _SHOWN:
+            lines.append(f"  and {len(rows) - _SHOWN} more; --json lists them all")
+    if found.altered:
+        lines.append(
+            f"The record is not what was written: {len(found.altered)} findings. Nothing was changed in it."
+        )
+    elif found.verdict is not None:
+        lines.append(f"{found.verdict.status} at depth {found.depth}: {found.verdict.reason}")
+    lines += [f"digest {found.digest}", f"{found.seconds:.1f} s"]
+    return lines
+
+
+def correct(
+    record: Annotated[Path, typer.Argument(help="A record's folder (RUN/report), or a run's folder.")],
+    where: Annotated[str, typer.Option("--where", help="The file, claim or field that is corrected.")],
+    what: Annotated[str, typer.Option("--what", help="What is now said instead, as a sentence.")],
+    why: Annotated[str, typer.Option("--why", help="Why, as a sentence.")],
+    by: Annotated[str, typer.Option("--by", help="Who corrects.")],
+    as_json: Json = False,
+) -> None:
+    """Add a correction to a record; nothing that stands there is changed."""
+    from acclimate.report.evidence.corrections import Note
+    from acclimate.verify.stage import corrected
+
+    note = Note(datetime.now(tz=UTC).date().isoformat(), what, why, where, by)
+    found = corrected(record, note)
+    if as_json:
+        print_json({"corrections": found.corrections.model_dump(mode="json"), "digest": found.digest})
+        return
+    sys.stdout.write(f"{found.corrections.count} corrections\ndigest {found.digest}\n")

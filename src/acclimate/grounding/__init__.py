@@ -1,0 +1,1 @@
+"""Claims about the literature, checked against documents that the user gives."""

@@ -1,0 +1,337 @@
+"""What a run's evidence record is made of, gathered from its finished artifacts and its recipe."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from acclimate.artifacts import RECORD, RUN
+from acclimate.claimed import written_before
+from acclimate.errors import ArtifactError, DataError
+from acclimate.evaluate.stage import primary_by_benchmark
+from acclimate.files import ImageStore, read_json, read_records, sha256_file, write_json, write_text
+from acclimate.gathered import report_inputs
+from acclimate.recipe import Recipe, recipe_text
+from acclimate.records import Item, Prediction, Score
+from acclimate.report.evidence import corrections
+from acclimate.report.evidence.assemble import (
+    Contents,
+    artifact_entry,
+    assemble,
+    empirical,
+    environment_of,
+)
+from acclimate.report.evidence.digests import record_json
+from acclimate.report.evidence.gate import Attachment
+from acclimate.report.evidence.manifest import write_manifest
+from acclimate.report.evidence.record import (
+    ArtifactEntry,
+    ArtifactRef,
+    CodeEntry,
+    FileEntry,
+    Input,
+    Provenance,
+    Question,
+    Record,
+    Source,
+)
+from acclimate.report.inputs import Audit, BenchmarkFacts, ReportInputs
+from acclimate.report.side_by_side import SideBySide, side_by_side
+from acclimate.report.stage import report_measurements, write_report
+from acclimate.report.tested import Judged, judged
+
+VERIFICATIONS, RESULT = "verification", "result.json"
+"""Of a record's folder: `verification/<n>/result.json`, n from 1."""
+RECIPE, ORIGIN = "recipe.yaml", "origin.json"
+PAGES = ("index.html", "report.md", "tables.tex", "summary.json", RECIPE, ORIGIN)
+FOLDERS = ("examples", "figures")
+"""Of a record's folder: what the pages are, besides the single files."""
+NOTE = (
+    "Measured by this program on the data named here; written by no person and reviewed by none. Numbers "
+    "hold for these questions and these models."
+)
+_SOURCES = ("*.py", "*.yaml", "*.j2", "*.js", "*.css", "*.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a record needs, beside artifacts, to be rendered again; it lies in the record as `origin.json`."""
+
+    base: str
+    """What the recipe's paths count from, seen from the run's folder."""
+    run: str
+    """The run's folder, seen from the record's."""
+    audits: tuple[Audit, ...] = ()
+    """Tables that the caller added."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the caller added."""
+
+    @classmethod
+    def of(cls, base: Path, root: Path, out: Path, audits: Sequence[Audit], notes: Sequence[str]) -> "Origin":
+        """Return the origin of a record that is written to `out`."""
+        return cls(_relative(base, root), _relative(root, out), tuple(audits), tuple(notes))
+
+    @classmethod
+    def read(cls, record: Path) -> "Origin":
+        """Return the origin of a written record.
+
+        Raises:
+            DataError: the file is missing or holds something else.
+        """
+        path = record / ORIGIN
+        data = read_json(path)
+        try:
+            audits = [
+                Audit(one["title"], tuple(one["columns"]), tuple(map(tuple, one["rows"])), one["note"])
+                for one in data["audits"]
+            ]
+            return cls(str(data["base"]), str(data["run"]), tuple(audits), tuple(map(str, data["notes"])))
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path} is not what a record holds; render the report again.") from error
+
+
+def _relative(path: Path, start: Path) -> str:
+    return Path(os.path.relpath(path, start)).as_posix()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A record as it was written."""
+
+    record: Record
+    summary: Mapping[str, object]
+    """The report's headline numbers."""
+
+
+def write_record(
+    recipe: Recipe,
+    root: Path,
+    homes: Mapping[str, Path],
+    inputs: ReportInputs,
+    out: Path,
+    *,
+    origin: Origin,
+    history: Path | None = None,
+) -> Written:
+    """Write a run's record: pages, tables, figures and the manifest; equal inputs give equal bytes.
+
+    Args:
+        root: the run's folder. homes: its finished artifacts by step, in the order of the line.
+        out: the record's folder; it is made where it is missing.
+        origin: kept in the record.
+        history: the folder with the verifications and corrections so far; None takes `out`.
+
+    Raises:
+        BenchmarkError: the scores do not fit together. DataError: the record may not say what it would, or
+            cannot be written. ArtifactError: its corrections are broken.
+    """
+    past = out if history is None else history
+    attachments, chain = attached_to(past), corrections.read(past)
+    if chain.problems:
+        raise ArtifactError(f"{past / corrections.FILE}: {chain.problems[0]}")
+    measurements = report_measurements(inputs, recipe.report)
+    standing = judged(inputs.claims, measurements, inputs.written_before)
+    draft = contents_of(recipe, root, homes, inputs, standing)
+    shown = assemble(draft, attachments, chain=chain)
+    summary = write_report(replace(inputs, record=shown, corrections=chain.lines), out, recipe.report)
+    write_text(out / RECIPE, recipe_text(recipe))
+    write_json(out / ORIGIN, asdict(origin))
+    record = assemble(replace(draft, files=tuple(page_entries(out))), attachments, chain=chain)
+    write_manifest(out, record_json(record))
+    return Written(record, summary)
+
+
+def inputs_of(
+    recipe: Recipe, root: Path, homes: Mapping[str, Path], store: ImageStore, origin: Origin
+) -> ReportInputs:
+    """Return what the report of a finished run shows.
+
+    Args:
+        root: the run's folder. homes: its finished artifacts by step, in the order of the line.
+        store: gives the pictures.
+
+    Raises:
+        ArtifactError: the claims' own record is broken.
+    """
+    found = report_inputs(
+        homes,
+        store,
+        keep=recipe.compose.keep,
+        n_examples=recipe.report.n_examples,
+        limit=recipe.limit,
+        audits=origin.audits,
+        notes=origin.notes,
+    )
+    claims = recipe.report.claims
+    scored = homes.get("evaluate-adapted")
+    model = "" if scored is None else str(read_json(scored / RECORD)["fingerprint"])
+    beside = _side_by_side(recipe, homes)
+    return replace(
+        found,
+        answers=beside.answers,
+        n_answers=beside.n_answers,
+        pictures={name: store.read(ref) for name, ref in beside.images.items()},
+        claims=claims,
+        written_before=written_before(root, claims, model),
+        checkpoint=_relative(homes["train"] / "checkpoint", root / origin.base),
+    )
+
+
+def _side_by_side(recipe: Recipe, homes: Mapping[str, Path]) -> SideBySide:
+    """Return a sample of questions with every model's answers."""
+    scored = [home for step, home in homes.items() if step.startswith("evaluate-")]
+    if "items" not in homes or not scored:
+        return SideBySide((), 0, {})
+    items = list(read_records(homes["items"] / "items.parquet", Item))
+    asked: Any = read_json(homes["items"] / "benchmarks.json")
+    return side_by_side(
+        items,
+        (each for home in scored for each in read_records(home / "predictions.parquet", Prediction)),
+        (each for home in scored for each in read_records(home / "scores.parquet", Score)),
+        primary_by_benchmark(items, asked.get("scorers")),
+        n_most=recipe.report.n_answers,
+        seed=recipe.report.seed,
+    )
+
+
+def attached_to(folder: Path) -> list[Attachment]:
+    """Return a record's verification artifacts in the order of their numbers, with their bytes."""
+    found = []
+    for path in sorted(folder.glob(f"{VERIFICATIONS}/*/{RESULT}"), key=lambda each: int(each.parent.name)):
+        content = path.read_bytes()
+        ref = ArtifactRef(
+            path=path.relative_to(folder).as_posix(), sha256=hashlib.sha256(content).hexdigest()
+        )
+        found.append(Attachment(ref, content))
+    return found
+
+
+def contents_of(
+    recipe: Recipe,
+    root: Path,
+    homes: Mapping[str, Path],
+    inputs: ReportInputs,
+    standing: Sequence[Judged],
+    files: Iterable[FileEntry] = (),
+) -> Contents:
+    """Return what the record of a finished run holds.
+
+    Args:
+        root: the run's folder. homes: its finished artifacts by step, in the order of the line.
+        inputs: what the report shows.
+        standing: the recipe's claims as they stand.
+        files: the pages, once they are written.
+    """
+    question = Question(text=recipe.report.question, measures=recipe.report.measures)
+    trained: Any = read_json(homes["train"] / RUN)
+    return Contents(
+        title=recipe.report.title,
+        question=question,
+        claims=tuple(empirical(each, question) for each in standing),
+        provenance=_provenance(recipe, homes, inputs),
+        limits=tuple(_limits(inputs)),
+        artifacts=tuple(_entries(root, homes)),
+        files=tuple(files),
+        code=CodeEntry(version=version("acclimate"), source_sha256=code_digest()),
+        environment=environment_of(trained),
+        seeds=_seeds(recipe),
+    )
+
+
+def page_entries(folder: Path) -> list[FileEntry]:
+    """Return every page, table and figure of a record's folder, sorted by path."""
+    found = [folder / name for name in PAGES]
+    found += [path for name in FOLDERS for path in (folder / name).rglob("*")]
+    return [
+        FileEntry(
+            path=path.relative_to(folder).as_posix(), sha256=sha256_file(path), bytes=path.stat().st_size
+        )
+        for path in sorted(found)
+        if path.is_file()
+    ]
+
+
+def code_digest() -> str:
+    """Return the SHA-256 over this program's source files and their paths, 64 hex digits."""
+    package = Path(__file__).parent
+    total = hashlib.sha256()
+    for path in sorted({each for pattern in _SOURCES for each in package.rglob(pattern)}):
+        name = path.relative_to(package).as_posix()
+        total.update(f"{name}\0{sha256_file(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _entries(root: Path, homes: Mapping[str, Path]) -> Iterator[ArtifactEntry]:
+    for step, home in homes.items():
+        own = {name: sha256_file(home / name) for name in (RECORD, RUN)}
+        folder = home.relative_to(root).as_posix()
+        yield artifact_entry(step, folder, read_json(home / RECORD), read_json(home / RUN), own)
+
+
+def _provenance(recipe: Recipe, homes: Mapping[str, Path], inputs: ReportInputs) -> Provenance:
+    records: dict[str, Any] = {step: read_json(home / RECORD) for step, home in homes.items()}
+    return Provenance(
+        publisher=recipe.report.publisher,
+        note=NOTE,
+        sources=(*_data_sources(recipe, records), *map(_benchmark_source, inputs.benchmarks)),
+        licences=tuple(sorted({each for record in records.values() for each in record["licences"]})),
+        inputs=tuple(
+            Input(role=step, sha256=record["fingerprint"], n=int(record["counts"].get("inputs", 0)))
+            for step, record in records.items()
+            if not record["inputs"]
+        ),
+    )
+
+
+def _data_sources(recipe: Recipe, records: Mapping[str, Any]) -> Iterator[Source]:
+    seeds = None if recipe.synthesizer is None else recipe.synthesizer.seeds.source
+    named = {
+        "ingest": ("Image-caption pairs", recipe.ingest and recipe.ingest.source),
+        "seeds": ("Seed examples of the synthesizer", seeds),
+        "general": ("Seed examples of general tasks", recipe.general and recipe.general.source),
+    }
+    for step, (title, source) in named.items():
+        if step in records and source is not None:
+            licences = ", ".join(records[step]["licences"]) or "unknown"
+            yield Source(id=step, title=title, where=Path(str(source)).name, licence=licences)
+    if "conversations" in records:
+        licences = ", ".join(records["conversations"]["licences"]) or "unknown"
+        where = ", ".join(Path(str(each.source)).name for each in recipe.conversations)
+        yield Source(id="conversations", title="Ready-made conversations", where=where, licence=licences)
+
+
+def _benchmark_source(facts: BenchmarkFacts) -> Source:
+    return Source(
+        id=f"benchmark {facts.name}",
+        title=facts.citation or f"Questions of {facts.name}",
+        licence=facts.licence or "unknown",
+        sha256=facts.sha256 or None,
+    )
+
+
+def _limits(inputs: ReportInputs) -> Iterator[str]:
+    yield (
+        "Intervals say what other questions and pictures of the same kind would give. They do not say what "
+        "another seed of training would: this run trained one model."
+    )
+    yield "A claim that is open is not refuted: the questions were too few to decide it."
+    if inputs.limit is not None:
+        yield f"A test only: the run used at most {inputs.limit} rows of every source."
+    for each in inputs.benchmarks:
+        if each.note:
+            yield f"{each.name}: {each.note}."
+    yield from inputs.notes
+
+
+def _seeds(recipe: Recipe) -> dict[str, int]:
+    found = {
+        "synthesize": recipe.synthesize.seed,
+        "compose": recipe.compose.seed,
+        "train": recipe.train.seed,
+        "evaluate": recipe.evaluate.seed,
+        "report": recipe.report.seed,
+    }
+    return found if recipe.synthesizer is None else {"synthesizer": recipe.synthesizer.seed, **found}

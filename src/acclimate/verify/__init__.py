@@ -1,0 +1,1 @@
+"""Runs again what a record claims, beside the pipeline."""

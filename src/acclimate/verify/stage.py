@@ -1,0 +1,425 @@
+"""Verifies a record: looks at every hash, then runs sealed what its claims rest on; that opens the gate.
+
+A record that is altered, or that does not follow from its own artifacts, is left as it is: to write it anew
+would make the alteration follow. Else the result is attached, good or bad, and the record is rendered with
+the verdict that it gives.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from acclimate.artifacts import RECORD
+from acclimate.errors import AcclimateError, ArtifactError, UsageError
+from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json, write_text
+from acclimate.recipe import Recipe, load_recipe
+from acclimate.recorded import RECIPE, RESULT, VERIFICATIONS, Origin, attached_to, inputs_of, write_record
+from acclimate.records import ImageCaption, ImageRef, Item
+from acclimate.report.evidence import corrections
+from acclimate.report.evidence.attached import gate_problems
+from acclimate.report.evidence.digests import subject_digest
+from acclimate.report.evidence.gate import Attachment
+from acclimate.report.evidence.manifest import FILE as MANIFEST
+from acclimate.report.evidence.manifest import read_manifest
+from acclimate.report.evidence.record import Depth, Environment, Record, Verdict
+from acclimate.report.evidence.result import Check, VerificationResult, holds
+from acclimate.report.evidence.shape import Problem, parsed
+from acclimate.sandbox import ENVIRONMENT, Bind, Sealed, run_sealed
+from acclimate.verify.findings import Finding
+from acclimate.verify.inside import AGAIN, FINDINGS, Plan
+from acclimate.verify.integrity import artifact_findings, changed, picture_findings
+
+_APART = (MANIFEST, corrections.FILE, f"{VERIFICATIONS}/")
+_ITEMS, _PAIRS, _HELD_OUT = "items.parquet", "pairs.parquet", "held_out.parquet"
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "stored scores and counts follow from the stored predictions": ("score", "count"),
+    "pages, tables and figures follow from the artifacts": ("page",),
+    "the manifest follows from the artifacts": ("manifest",),
+    "models give the stored replies": ("reply",),
+}
+_INCONSISTENT = ("score", "count", "page", "manifest")
+"""Findings of a record that does not follow from its own artifacts."""
+_BYTES = ("shape", "altered_form", "altered_section", "altered_record")
+"""Rules about the manifest's bytes; what breaks them is named by them."""
+_CODE = f"{MANIFEST}: code."
+"""Where a manifest names the program; another one's result is shown and not attached."""
+_LOG = "log.txt"
+_LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 7 * 86_400.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a record is verified."""
+
+    depth: Depth = "score"
+    sample: int | None = None
+    """At depth `generate`: so many items are asked again; None asks all."""
+    seed: int = 0
+    """Of the sample."""
+    run: Path | None = None
+    """The run's folder, where it is not where the record says."""
+    expect: str | None = None
+    """The digest that was noted when the record was written; None compares nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a verification found."""
+
+    record: Path
+    depth: Depth
+    altered: tuple[Finding, ...]
+    """Files, artifacts, pictures and sections that are not what the record names, and what in the record does
+    not follow from them; the record was left as it is."""
+    findings: tuple[Finding, ...]
+    """What is not what the models answer; it stands in the record now."""
+    verdict: Verdict | None
+    """The gate's, once the result is attached; None where nothing was attached."""
+    digest: str
+    """Of the record as it now stands."""
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.altered and not self.findings
+
+
+def verify(folder: Path, asked: Asked) -> Verified:
+    """Verify a record, attach the result and render the record anew; return what was found.
+
+    Args:
+        folder: the record's; or the run's, whose `report` is taken.
+
+    Raises:
+        UsageError: there is no record, or its run is not found. SandboxError: nothing can be sealed here.
+    """
+    began = datetime.now(tz=UTC)
+    record_folder = _record_folder(folder)
+    data, problems = read_manifest(record_folder)
+    record = parsed(Record, data)
+    if isinstance(record, list):
+        return _refused(
+            record_folder, asked, [*map(_of_problem, problems or record)], str(data.get("digest", "")), began
+        )
+    root = _root(record_folder, asked.run)
+    # A rule that the record breaks does not say which field was altered: rendering it again does.
+    broken = [_of_problem(each) for each in problems if each.rule not in _BYTES]
+    altered = [_of_problem(each) for each in problems if each.rule in _BYTES]
+    altered += _altered(record_folder, record, root, asked.expect)
+    if altered:
+        return _refused(record_folder, asked, altered, record.digest, began)
+    with TemporaryDirectory(prefix="acclimate-verify-") as name:
+        place = Path(name)
+        plan = _plan(record_folder, record, root, asked, place)
+        sealed = _sealed(plan, record, place)
+        findings = _found(place, sealed)
+        other_code = [each for each in findings if each.where.startswith(_CODE)]
+        findings = [each for each in findings if each not in other_code]
+        after = list(_altered(record_folder, record, root, None))
+        if broken or after or any(each.check in _INCONSISTENT for each in findings):
+            return _refused(record_folder, asked, [*broken, *after, *findings], record.digest, began)
+        log = _log_text(sealed, findings)
+        if other_code:
+            told = [Finding("step", "the program", each.expected, each.found) for each in other_code]
+            return Verified(
+                record_folder, asked.depth, (), (*findings, *told), None, record.digest, _since(began)
+            )
+        result = _result(record, plan, sealed, findings, place, log, began)
+        _attach(record_folder, result, log)
+    written = _rendered(record_folder, record, root)
+    return Verified(
+        record_folder, asked.depth, (), tuple(findings), written.gate.verdict, written.digest, _since(began)
+    )
+
+
+def _refused(
+    folder: Path, asked: Asked, altered: Sequence[Finding], digest: str, began: datetime
+) -> Verified:
+    return Verified(folder, asked.depth, tuple(altered), (), None, digest, _since(began))
+
+
+def _since(began: datetime) -> float:
+    return (datetime.now(tz=UTC) - began).total_seconds()
+
+
+def _record_folder(folder: Path) -> Path:
+    for each in (folder, folder / "report"):
+        if (each / MANIFEST).is_file():
+            return each.resolve()
+    raise UsageError(
+        f"{folder} is no record: it has no {MANIFEST}. Give the folder that a run's report was written to."
+    )
+
+
+def _root(record: Path, named: Path | None) -> Path:
+    if named is not None:
+        return named.resolve()
+    try:
+        root = (record / Origin.read(record).run).resolve()
+    except AcclimateError:
+        root = record.parent
+    if not (root / "artifacts").is_dir():
+        raise UsageError(
+            f"{root} is not the run's folder of {record}: it holds no artifacts. Name it by --run."
+        )
+    return root
+
+
+def _of_problem(problem: Problem) -> Finding:
+    where = f"{MANIFEST}: {problem.where}" if problem.where else MANIFEST
+    return Finding("manifest", where, problem.remedy, f"{problem.sentence} [{problem.rule}]")
+
+
+# --- before anything is run ----------------------------------------------------------------------
+
+
+def _altered(folder: Path, record: Record, root: Path, expect: str | None) -> Iterator[Finding]:
+    """Yield everything that is not the bytes that the record names."""
+    if expect is not None and record.digest != expect:
+        yield Finding("manifest", f"{MANIFEST}: digest", expect, record.digest)
+    yield from changed(folder, {each.path: each.sha256 for each in record.files}, "record", ignored=_APART)
+    known = {each.folder: each.fingerprint for each in record.artifacts}
+    for each in record.artifacts:
+        shown = each.folder
+        yield from changed(root / each.folder, each.files, shown)
+        if (root / each.folder / RECORD).is_file():
+            yield from artifact_findings(root / each.folder, shown, known)
+    yield from _stored_pictures(root)
+    inside = str(root / "images")
+    for found in picture_findings(_pictures(root, record), ImageStore(root)):
+        if not found.where.startswith(inside):
+            yield found
+    chain = corrections.read(folder)
+    for problem in corrections.chain_problems(chain, record.corrections):
+        yield Finding("correction", problem.where, problem.remedy, problem.sentence)
+    attempts = attached_to(folder)
+    for problem in gate_problems(record, attempts):
+        yield Finding("manifest", f"{MANIFEST}: {problem.where}", problem.remedy, problem.sentence)
+    for attempt in attempts:
+        yield from _attempt_findings(folder, attempt)
+    listed = {str(Path(each.path).parent) for each in record.gate.attempts}
+    for path in sorted(folder.glob(f"{VERIFICATIONS}/*")):
+        name = f"{VERIFICATIONS}/{path.name}"
+        if name not in listed:
+            yield Finding("file", f"record/{name}", "no such verification", "one that the gate does not list")
+
+
+def _attempt_findings(folder: Path, attempt: Attachment) -> Iterator[Finding]:
+    """Yield what is altered of a verification's log, and files beside it that nobody names."""
+    found = parsed(VerificationResult, json.loads(attempt.content or b"null"))
+    home = Path(attempt.ref.path).parent
+    files = {RESULT: attempt.ref.sha256}
+    if not isinstance(found, list):
+        files[_LOG] = found.log_sha256
+    yield from changed(folder / home, files, f"record/{home.as_posix()}")
+
+
+def _stored_pictures(root: Path) -> Iterator[Finding]:
+    """Yield every picture of the run's store whose bytes are not those that it is named by."""
+    for path in sorted((root / "images").glob("*/*")):
+        if sha256_file(path) != path.name.partition(".")[0]:
+            shown = path.relative_to(root).as_posix()
+            yield Finding("picture", shown, "the bytes that its name is the SHA-256 of", "altered")
+
+
+def _pictures(root: Path, record: Record) -> set[ImageRef]:
+    """Return the pictures of pairs and questions."""
+    found: set[ImageRef] = set()
+    for each in record.artifacts:
+        home = root / each.folder
+        try:
+            if (home / _ITEMS).is_file():
+                found |= {one.image for one in read_records(home / _ITEMS, Item) if one.image is not None}
+            for name in (_PAIRS, _HELD_OUT):
+                if (home / name).is_file():
+                    found |= {one.image for one in read_records(home / name, ImageCaption)}
+        except AcclimateError:
+            continue  # the file's hash is a finding of its own
+    return found
+
+
+# --- what is run ---------------------------------------------------------------------------------
+
+
+def _plan(folder: Path, record: Record, root: Path, asked: Asked, place: Path) -> Plan:
+    outside = place / "pictures"
+    outside.mkdir()
+    store, copies = ImageStore(root), ImageStore(outside)
+    for ref in _pictures(root, record):
+        path = store.locate(ref)
+        if path is not None and not path.resolve().is_relative_to(root):
+            copies.add(path.read_bytes())
+    return Plan(
+        record=str(folder),
+        root=str(root),
+        base=str((root / Origin.read(folder).base).resolve()),
+        folders=[(each.step, str(root / each.folder)) for each in record.artifacts],
+        pictures=str(outside),
+        depth=asked.depth,
+        sample=asked.sample,
+        seed=asked.seed,
+    )
+
+
+def _sealed(plan: Plan, record: Record, place: Path) -> Sealed:
+    write_json(place / "plan.json", asdict(plan))
+    root = Path(plan.root)
+    binds = [Bind(place / "plan.json", str(place / "plan.json")), Bind(Path(plan.pictures), plan.pictures)]
+    binds += [Bind(Path(plan.record), plan.record)]
+    binds += [Bind(root / each.folder, str(root / each.folder), each.files) for each in record.artifacts]
+    binds += [
+        Bind(root / name, str(root / name)) for name in ("images", "claims.jsonl") if (root / name).exists()
+    ]
+    if plan.depth != "score":
+        binds += _models(load_recipe(Path(plan.record) / RECIPE), Path(plan.base))
+    command = [sys.executable, "-m", "acclimate.verify.inside", str(place / "plan.json"), "/out"]
+    return run_sealed(
+        command, inputs=binds, out=place / "out", environment=ENVIRONMENT, limit_s=_LIMIT_S[plan.depth]
+    )
+
+
+def _models(recipe: Recipe, base: Path) -> list[Bind]:
+    """Return the folders of the models that are asked again and that are no artifact of the run."""
+    folder = (base / recipe.train.model).resolve()
+    inside_package = folder.is_relative_to(Path(__file__).resolve().parents[1])
+    return [] if inside_package or not folder.is_dir() else [Bind(folder, str(folder))]
+
+
+def _found(place: Path, sealed: Sealed) -> list[Finding]:
+    path = place / "out" / FINDINGS
+    if sealed.ok and path.is_file():
+        rows: Any = read_json(path)
+        return [Finding(**each) for each in rows]
+    said = sealed.stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    why = (
+        "it ran longer than it may" if sealed.timed_out else (said[-1] if said else f"status {sealed.status}")
+    )
+    return [Finding("step", "the sealed run", "a run that ends by itself", why)]
+
+
+def _result(
+    record: Record,
+    plan: Plan,
+    sealed: Sealed,
+    findings: Sequence[Finding],
+    place: Path,
+    log: str,
+    began: datetime,
+) -> VerificationResult:
+    checks = [*_claim_checks(record, place / "out" / AGAIN / MANIFEST), *_family_checks(findings, plan.depth)]
+    environment = record.environment
+    if environment is None:
+        environment = Environment(python=sys.version.split()[0], platform=sys.platform, packages={})
+    return VerificationResult(
+        contract="acclimate-verification/v1",
+        kind="sandbox",
+        depth=plan.depth,
+        subject=subject_digest(record),
+        commands=(" ".join(sealed.command),),
+        isolation=("user", "mount", "pid", "ipc", "uts", "network"),
+        started=_moment(began),
+        ended=_moment(datetime.now(tz=UTC)),
+        environment=environment,
+        inputs=record.provenance.inputs,
+        checks=tuple(checks),
+        success=all(each.ok for each in checks),
+        log_sha256=hashlib.sha256(log.encode()).hexdigest(),
+    )
+
+
+def _moment(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
+    """Yield, of every claim with a number, whether the number was found again."""
+    found: Mapping[str, Any] = {}
+    if again.is_file():
+        found = {each["id"]: each["measurement"] for each in read_json(again)["claims"]}
+    for claim in record.claims:
+        if claim.measurement is None:
+            continue
+        own = found.get(claim.id) or {}
+        for name in ("value", "low", "high"):
+            expected, other = getattr(claim.measurement, name), own.get(name)
+            yield _check(f"{claim.id}: {name} of {claim.measure}", (claim.id,), expected, other, 1e-9)
+
+
+def _family_checks(findings: Sequence[Finding], depth: Depth) -> Iterator[Check]:
+    for name, kinds in _FAMILIES.items():
+        if kinds == ("reply",) and depth == "score":
+            continue
+        yield _check(name, (), 0, sum(each.check in kinds for each in findings), None)
+    known = {kind for kinds in _FAMILIES.values() for kind in kinds}
+    yield _check(
+        "the sealed run ended by itself", (), 0, sum(each.check not in known for each in findings), None
+    )
+
+
+def _check(
+    name: str, claims: tuple[str, ...], expected: float, found: float | None, tolerance: float | None
+) -> Check:
+    return Check(
+        name=name,
+        claims=claims,
+        expected=expected,
+        found=found,
+        tolerance=tolerance,
+        ok=holds(expected, found, tolerance),
+    )
+
+
+# --- what comes of it ----------------------------------------------------------------------------
+
+
+def _log_text(sealed: Sealed, findings: Sequence[Finding]) -> str:
+    """Return what was run, what it said and what was found, as one text."""
+    rows: list[JSON] = [asdict(each) for each in findings]
+    said = sealed.stderr.read_text(encoding="utf-8", errors="replace")
+    return json.dumps({"sandbox": sealed.as_json(), "findings": rows}, indent=1) + f"\n\n{said}"
+
+
+def _attach(folder: Path, result: VerificationResult, log: str) -> None:
+    numbers = [int(path.name) for path in (folder / VERIFICATIONS).glob("*") if path.name.isdigit()]
+    home = folder / VERIFICATIONS / str(max(numbers, default=0) + 1)
+    home.mkdir(parents=True)
+    write_text(home / _LOG, log)
+    write_json(home / RESULT, json.loads(result.model_dump_json()))
+
+
+def _rendered(folder: Path, record: Record, root: Path) -> Record:
+    recipe, origin = load_recipe(folder / RECIPE), Origin.read(folder)
+    homes = {each.step: root / each.folder for each in record.artifacts}
+    inputs = inputs_of(recipe, root, homes, ImageStore(root), origin)
+    return write_record(recipe, root, homes, inputs, folder, origin=origin).record
+
+
+def corrected(folder: Path, note: corrections.Note) -> Record:
+    """Append a correction to a record and render it with it; return the record as it now stands.
+
+    Raises:
+        UsageError: there is no record. ArtifactError: its corrections are broken, or it is altered: then
+            nothing was appended.
+    """
+    home = _record_folder(folder)
+    data, problems = read_manifest(home)
+    record = parsed(Record, data)
+    faults = [*problems, *(record if isinstance(record, list) else ())]
+    if faults or isinstance(record, list):
+        first = faults[0]
+        raise ArtifactError(
+            f"{home} cannot be corrected, for it is altered: {first} `acclimate verify` says more."
+        )
+    root = _root(home, None)
+    altered = next(_altered(home, record, root, None), None)
+    if altered is not None:
+        raise ArtifactError(f"{home} cannot be corrected, for it is altered: {altered}.")
+    corrections.append(home, note)
+    return _rendered(home, record, root)
