@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from acclimate.records import Measurement
+from acclimate.report.stage import ReportConfig
 from acclimate.report.tested import Claim, judge, judged
 
 
@@ -90,3 +91,21 @@ def test_claims_keep_their_order_and_say_when_they_were_written() -> None:
 def test_a_margin_is_a_finite_number_of_at_least_0(margin: float) -> None:
     with pytest.raises(ValidationError, match="margin"):
         claim(margin=margin)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"title": "Comparison of models for"}, "cut off"),
+        ({"title": "A verified report"}, "only the gate"),
+        ({"question": "Is it verified?"}, "only the gate"),
+        ({"claims": [{"id": "a", "sentence": "It was verified.", "measure": "k"}]}, "only the gate"),
+        ({"claims": [{"id": "a", "sentence": "It gains with", "measure": "k"}]}, "cut off"),
+        ({"claims": [{"id": "a", "sentence": "It gains.", "measure": "k"}] * 2}, "twice"),
+        ({"measures": []}, "measures"),
+    ],
+)
+def test_what_no_record_may_hold_is_refused_before_the_run(values: dict[str, object], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        ReportConfig.model_validate(values)
+    assert ReportConfig().claims == ()

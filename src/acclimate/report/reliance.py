@@ -246,8 +246,8 @@ def measure_reliance(rows: Iterable[Row], how: How | None = None, *, join: Join 
         Paired cluster bootstrap and sign flips: `statistics` and `comparisons`. An arm of S seeds draws S - 1
         of them, put back, beside the clusters: Rao and Wu 1988, so that the spread of a mean of few seeds is
         not underestimated by (S - 1) / S; the same draw of seeds in all benchmarks, for they are the same
-        checkpoints; seeds and clusters crossed: Owen 2007. Few seeds stay few, and one shows no spread at all:
-        `benchmarks/arm_intervals.py` says how often intervals hold the truth (docs/reliance.md).
+        checkpoints; seeds and clusters crossed: Owen 2007. Few seeds stay few, and one shows no spread at
+        all: `benchmarks/arm_intervals.py` says how often intervals hold the truth (docs/reliance.md).
     """
     how = how or How()
     tables = tables_of(rows, join=join)

@@ -56,6 +56,10 @@ class ReportConfig(BaseModel):
         """Refuse what no record may hold before anything is run."""
         if title_is_cut(self.title):
             raise ValueError(f"report.title is cut off: {self.title!r}; give the whole title")
+        for name, text in (("title", self.title), ("question", self.question)):
+            said = says_verified(text, gate_opened=False)
+            if said:
+                raise ValueError(f"report.{name}: only the gate may say {said!r}; use another word")
         for each in self.claims:
             said = says_verified(each.sentence, gate_opened=False)
             if said:

@@ -196,6 +196,11 @@ def _altered(folder: Path, record: Record, root: Path, expect: str | None) -> It
     for found in picture_findings(_pictures(root, record), ImageStore(root)):
         if not found.where.startswith(inside):
             yield found
+    yield from _history_findings(folder, record)
+
+
+def _history_findings(folder: Path, record: Record) -> Iterator[Finding]:
+    """Yield what is wrong with corrections and verifications, by themselves and beside the manifest."""
     chain = corrections.read(folder)
     for problem in corrections.chain_problems(chain, record.corrections):
         yield Finding("correction", problem.where, problem.remedy, problem.sentence)
