@@ -161,7 +161,15 @@ def swap_digit(path: Path, pattern: str) -> str:
     return forged
 
 
-PAGES = ["index.html", "report.md", "tables.tex", "summary.json", "figures/gain.csv", "figures/loss.csv"]
+PAGES = [
+    "index.html",
+    "report.md",
+    "tables.tex",
+    "summary.json",
+    "figures/gain.csv",
+    "figures/loss.csv",
+    "figures/reliance.csv",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -203,7 +211,7 @@ def test_a_forged_field_of_the_manifest_is_named(demo: Path, field: str, value: 
     found = verify(demo / "run", Asked())
     assert not found.ok
     named = re.sub(r"\.(\d+)", r"[\1]", field)
-    assert named in told(found) or named.rpartition(".")[0] in told(found)
+    assert f"manifest.json: {named}: " in told(found)
 
 
 def forge_scores(demo: Path) -> str:

@@ -395,6 +395,19 @@ def probe_image(data: bytes, max_pixels: int = MAX_PIXELS) -> ImageRef:
     return ImageRef(hashlib.sha256(data).hexdigest(), width, height, media_type)
 
 
+def decoded(data: bytes) -> Image.Image:
+    """Return a picture as models see it: upright and in RGB.
+
+    Raises:
+        BadImage: the bytes are in no format that is read. Pixels are read here: use `probe_image` first on
+            bytes that nobody has checked.
+    """
+    with _opened(data) as image:
+        turn = _TURNS.get(_orientation(image))
+        upright = _rgb(image)
+        return upright if turn is None else upright.transpose(turn)
+
+
 def _opened(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
@@ -536,10 +549,7 @@ class ImageStore:
         Raises:
             DataError: as `read`.
         """
-        with _opened(self.read(ref)) as image:
-            turn = _TURNS.get(_orientation(image))
-            upright = _rgb(image)
-            return upright if turn is None else upright.transpose(turn)
+        return decoded(self.read(ref))
 
     def _home(self, ref: ImageRef) -> Path:
         extension = _EXTENSION_BY_MEDIA_TYPE.get(ref.media_type, "bin")

@@ -168,7 +168,7 @@ def inputs_of(
     claims = recipe.report.claims
     scored = homes.get("evaluate-adapted")
     model = "" if scored is None else str(read_json(scored / RECORD)["fingerprint"])
-    beside = _side_by_side(recipe, homes)
+    beside = _side_by_side(recipe, homes, found.scores)
     return replace(
         found,
         answers=beside.answers,
@@ -180,7 +180,7 @@ def inputs_of(
     )
 
 
-def _side_by_side(recipe: Recipe, homes: Mapping[str, Path]) -> SideBySide:
+def _side_by_side(recipe: Recipe, homes: Mapping[str, Path], scores: Sequence[Score]) -> SideBySide:
     """Return a sample of questions with every model's answers."""
     scored = [home for step, home in homes.items() if step.startswith("evaluate-")]
     if "items" not in homes or not scored:
@@ -190,7 +190,7 @@ def _side_by_side(recipe: Recipe, homes: Mapping[str, Path]) -> SideBySide:
     return side_by_side(
         items,
         (each for home in scored for each in read_records(home / "predictions.parquet", Prediction)),
-        (each for home in scored for each in read_records(home / "scores.parquet", Score)),
+        scores,
         primary_by_benchmark(items, asked.get("scorers")),
         n_most=recipe.report.n_answers,
         seed=recipe.report.seed,

@@ -26,7 +26,8 @@ _PDF_ERRORS = (
     PyPdfError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
     MemoryError, AssertionError, NotImplementedError, zlib.error,
 )  # fmt: skip
-"""What pypdf and the decoders below it are known to raise on broken or hostile files."""
+"""What pypdf and the decoders below it are known to raise on broken or hostile files; two of them are how
+they say that a file holds what they do not read."""
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _ODD_SECTION = re.compile(r"<!\[(?!\s*(?:CDATA|temp|ignore|include|rcdata|if|else|endif)\b)", re.IGNORECASE)
 """Marked sections that the parser of the standard library fails on; browsers take them as comments."""

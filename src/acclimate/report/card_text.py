@@ -9,12 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from huggingface_hub.repocard_data import CardData
 
 from acclimate.report.characters import visible
 from acclimate.report.licences import Derived
-from acclimate.report.render import markdown_text
+from acclimate.report.render import templates
 
 _HUB_ID = re.compile(r"(?=.{3,96}\Z)[A-Za-z0-9_](?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?(?<!\.git)", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z]{2,4})?")
@@ -74,22 +73,6 @@ def licence_head(derived: Derived) -> dict[str, Any]:
 
 def card(head: CardData, template: str, **values: object) -> str:
     """Return a whole card: the head, and the body from a template of this package."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("acclimate.report"),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
-    environment.filters["md"] = markdown_text
-    environment.filters["fence"] = _fence
-    body = environment.get_template(template).render(**values)
+    body = templates(is_html=False).get_template(template).render(**values)
     body = re.sub(r"\n{3,}", "\n\n", body).strip("\n")
     return f"---\n{head.to_yaml()}\n---\n\n{body}\n"
-
-
-def _fence(code: str) -> str:
-    """Return a fence longer than any run of backticks in the code."""
-    return "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", code))])

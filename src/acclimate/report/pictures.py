@@ -3,16 +3,15 @@
 import base64
 import io
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
-from acclimate.files import BadImage, probe_image
+from acclimate.files import BadImage, decoded, probe_image
 
 SHOWN_MEDIA_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 LONGEST_PX = 256
 """Of a thumbnail's longer side; smaller pictures keep their size."""
 _JPEG_QUALITY = 80
+_LOSSY = frozenset({"image/jpeg", "image/webp"})
 
 
 def data_uri(data: bytes, media_type: str) -> str:
@@ -30,8 +29,9 @@ def thumbnail_uri(data: bytes, media_type: str) -> str:
     if not data or media_type not in SHOWN_MEDIA_TYPES:
         return ""
     try:
-        probe_image(data)
-        small, is_lossy = _small(data)
+        is_lossy = probe_image(data).media_type in _LOSSY
+        small = decoded(data)
+        small.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.LANCZOS)
     except (BadImage, OSError, ValueError):
         return ""
     png, jpeg = io.BytesIO(), io.BytesIO()
@@ -50,32 +50,3 @@ def media_type_of(data: bytes) -> str:
         return probe_image(data).media_type
     except BadImage:
         return ""
-
-
-def _small(data: bytes) -> tuple[Image.Image, bool]:
-    """Return the picture upright, in RGB and small, and whether its own encoding was lossy."""
-    with Image.open(io.BytesIO(data)) as opened:
-        is_lossy = opened.format in ("JPEG", "WEBP")
-        upright = ImageOps.exif_transpose(opened)
-        small = _rgb(upright)
-    small.thumbnail((LONGEST_PX, LONGEST_PX), Image.Resampling.LANCZOS)
-    return small, is_lossy
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Return the picture in RGB: alpha over white, deeper greys scaled to 8 bits."""
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image).astype(np.float64) / 257)
-    if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        low, high = float(values.min()), float(values.max())
-        return _grey((values - low) * (255 / max(high - low, 1e-9)))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layered = image.convert("RGBA")
-        paper = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, layered).convert("RGB")
-    return image.convert("RGB")
-
-
-def _grey(values: npt.NDArray[np.float64]) -> Image.Image:
-    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8)).convert("RGB")

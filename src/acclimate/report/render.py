@@ -93,6 +93,17 @@ def _digest(text: str) -> str:
 
 
 def _environment(*, is_html: bool) -> jinja2.Environment:
+    environment = templates(is_html=is_html)
+    environment.filters["kind"] = lambda block: _KINDS[type(block)]
+    environment.filters["svg_uri"] = lambda text: data_uri(text.encode("utf-8"), "image/svg+xml")
+    environment.globals["page_size"] = PAGE_SIZE
+    environment.globals["page_name"] = page_name
+    environment.globals["examples_folder"] = EXAMPLES
+    return environment
+
+
+def templates(*, is_html: bool) -> jinja2.Environment:
+    """Return this package's templates: HTML escapes every text, Markdown has the filters `md` and `fence`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("acclimate.report"),
         autoescape=is_html,
@@ -104,11 +115,6 @@ def _environment(*, is_html: bool) -> jinja2.Environment:
     )
     environment.filters["md"] = markdown_text
     environment.filters["fence"] = _fence
-    environment.filters["kind"] = lambda block: _KINDS[type(block)]
-    environment.filters["svg_uri"] = lambda text: data_uri(text.encode("utf-8"), "image/svg+xml")
-    environment.globals["page_size"] = PAGE_SIZE
-    environment.globals["page_name"] = page_name
-    environment.globals["examples_folder"] = EXAMPLES
     return environment
 
 

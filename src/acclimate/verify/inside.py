@@ -79,6 +79,7 @@ def _asked_again(
 
     items = list(read_records(homes["items"] / "items.parquet", Item))
     only = sample_of(items, plan.sample, plan.seed)
+    place = Place(Path(plan.root), store, Engines(store, out / "hashes"), Silent())
     for step, role in ROLES.items():
         if step not in homes:
             continue
@@ -87,7 +88,6 @@ def _asked_again(
             model = Model.checkpoint(folder, Path(plan.base), step)
         else:
             model = Model.checkpoint(recipe.train.model, Path(plan.base), "train.model")
-        place = Place(Path(plan.root), store, Engines(store, out / "hashes"), Silent())
         yield from reply_findings(
             homes,
             step,

@@ -48,13 +48,17 @@ def _names(folder: Path) -> list[str]:
     )
 
 
-def artifact_findings(home: Path, shown: str, inputs: Mapping[str, str]) -> Iterator[Finding]:
+def artifact_findings(
+    home: Path, shown: str, inputs: Mapping[str, str], files: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
     """Yield what is wrong with an artifact by its own record: identity, inputs, files.
 
     Args:
         home: the artifact's folder.
         shown: how it is called in findings.
         inputs: the whole fingerprints of the run's artifacts by the first digits that name their folders.
+        files: their hashes, where they were compared already: the own record must name the same. None reads
+            and hashes them.
     """
     try:
         record: Any = read_json(home / RECORD)
@@ -80,7 +84,14 @@ def artifact_findings(home: Path, shown: str, inputs: Mapping[str, str]) -> Iter
                 "an artifact of this run",
                 str(digest)[:_SHORT],
             )
-    yield from changed(home, record["files"], shown, ignored=(RECORD, RUN))
+    if files is None:
+        yield from changed(home, record["files"], shown, ignored=(RECORD, RUN))
+        return
+    listed = {name: digest for name, digest in files.items() if name not in (RECORD, RUN)}
+    for name in sorted(listed.keys() | record["files"].keys()):
+        if listed.get(name) != record["files"].get(name):
+            told = str(record["files"].get(name))[:_SHORT]
+            yield Finding("file", f"{shown}/{RECORD}: files.{name}", str(listed.get(name))[:_SHORT], told)
 
 
 def picture_findings(refs: Iterable[ImageRef], store: ImageStore) -> Iterator[Finding]:

@@ -122,9 +122,8 @@ def verify(folder: Path, asked: Asked) -> Verified:
         findings = _found(place, sealed)
         other_code = [each for each in findings if each.where.startswith(_CODE)]
         findings = [each for each in findings if each not in other_code]
-        after = list(_altered(record_folder, record, root, None))
-        if broken or after or any(each.check in _INCONSISTENT for each in findings):
-            return _refused(record_folder, asked, [*broken, *after, *findings], record.digest, began)
+        if broken or any(each.check in _INCONSISTENT for each in findings):
+            return _refused(record_folder, asked, [*broken, *findings], record.digest, began)
         log = _log_text(sealed, findings)
         if other_code:
             told = [Finding("step", "the program", each.expected, each.found) for each in other_code]
@@ -190,7 +189,7 @@ def _altered(folder: Path, record: Record, root: Path, expect: str | None) -> It
         shown = each.folder
         yield from changed(root / each.folder, each.files, shown)
         if (root / each.folder / RECORD).is_file():
-            yield from artifact_findings(root / each.folder, shown, known)
+            yield from artifact_findings(root / each.folder, shown, known, each.files)
     yield from _stored_pictures(root)
     inside = str(root / "images")
     for found in picture_findings(_pictures(root, record), ImageStore(root)):
@@ -277,7 +276,10 @@ def _sealed(plan: Plan, record: Record, place: Path) -> Sealed:
     write_json(place / "plan.json", asdict(plan))
     root = Path(plan.root)
     binds = [Bind(place / "plan.json", str(place / "plan.json")), Bind(Path(plan.pictures), plan.pictures)]
-    binds += [Bind(Path(plan.record), plan.record)]
+    record_folder = Path(plan.record)
+    listed = {path.relative_to(record_folder).as_posix(): path for path in record_folder.rglob("*")}
+    hashes = {name: sha256_file(path) for name, path in listed.items() if path.is_file()}
+    binds += [Bind(record_folder, plan.record, hashes)]
     binds += [Bind(root / each.folder, str(root / each.folder), each.files) for each in record.artifacts]
     binds += [
         Bind(root / name, str(root / name)) for name in ("images", "claims.jsonl") if (root / name).exists()
