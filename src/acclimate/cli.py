@@ -114,6 +114,8 @@ def _those_there(line: Any, steps: list[str] | None) -> list[str] | None:  # noq
     """Return a verb's steps that the recipe has: tasks may be the pairs' own, general ones, or both."""
     if steps is None:
         return None
+    if steps == ["evaluate"]:
+        return list(line.scored) or steps
     chosen = [name for step in steps for name in (step, f"{step}-general") if name in line.steps]
     return chosen or steps
 
@@ -506,8 +508,7 @@ def evaluate(
             raise usage()
         score_alone(asked, as_json=as_json, dry_run=dry_run)
         return
-    steps = ["evaluate-base", "evaluate-captions", "evaluate-adapted"]
-    _execute(recipe, overrides, steps, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
+    _execute(recipe, overrides, ["evaluate"], as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
 
 
 @app.command()

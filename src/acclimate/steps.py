@@ -312,7 +312,7 @@ def synthesis_step(
         told = {each.reply_id if config.needs_engine else each.pair_id for each in triplets}
         told |= {each.id.split("#")[0] for each in rejections}
         done = counted(len(told), len(triplets), rejections)
-        return replace(done, run=how(config.execution) if engine is not None else {})
+        return replace(done, run=place.how(config.execution) if engine is not None else {})
 
     inputs, engines = place.needs(model) if model is not None else ({}, {})
     facts: dict[str, JSON] = {**identity(config.decisive(), "model"), "part": part}
@@ -362,7 +362,7 @@ def curation_step(
         write_records(space.out / "judged.parquet", rows, JudgedTriplet)
         verdicts: Counter[str] = Counter(row.label for row in rows)
         counts = {"inputs": len(triplets), "outputs": len(rows), **verdicts}
-        return Outcome(counts, {}, run=how(config.execution) if engine is not None else {})
+        return Outcome(counts, {}, run=place.how(config.execution) if engine is not None else {})
 
     inputs, engines = place.needs(model) if model is not None else ({}, {})
     if config.needs_images:
@@ -399,7 +399,7 @@ def reliance_step(
         write_records(space.out / "rejections.parquet", rejections, Rejection)
         below_zero = sum(row.reliance < 0 for row in rows)
         done = counted(len(judged), len(rows), rejections, below_zero=below_zero)
-        return replace(done, run=how(config.execution) if judged else {})
+        return replace(done, run=place.how(config.execution) if judged else {})
 
     needed, engines = place.needs(model)
     facts: dict[str, JSON] = {**identity(config.decisive(), "model", "floor"), "part": part}
@@ -626,10 +626,10 @@ def evaluation_step(
         counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}
         for condition, by_benchmark in left_out(items, config.conditions).items():
             counts[f"not asked under {condition}"] = sum(by_benchmark.values())
-        return Outcome(counts, {}, run=how(execution))
+        return Outcome(counts, {}, run=place.how(execution))
 
     inputs, engines = place.needs(model)
-    without = ["benchmarks", "data", "limit", "after_first_stage", "judge"]
+    without = ["benchmarks", "data", "limit", "after_first_stage", "judge", "further"]
     if config.log_likelihood:
         if model.step is None:
             require_scores(model.at(place.root), "evaluate.log_likelihood")
