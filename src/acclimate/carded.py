@@ -199,7 +199,7 @@ def data_facts(
     made: Any = read_json(homes["compose"] / RECORD)
     steps = _needed(homes, "compose")
     return DataFacts(
-        name=repo.rpartition("/")[2] or f"{recipe.name}: conversations",
+        name=repo.rpartition("/")[2] or f"{recipe.name} (conversations)",
         files=(DataFile(DATA_FILE, int(made["counts"]["conversations"])),),
         sources=tuple(_composed_from(recipe, homes)),
         makers=tuple(_makers(recipe, base, homes)),
@@ -275,6 +275,8 @@ def _about(recipe: Recipe, homes: Mapping[str, Path]) -> Iterator[tuple[str, str
     for stage, step, prefix in stages:
         config = recipe.train.of_stage(stage)
         record: Any = read_json(homes[step] / RECORD)
+        if "model" in record.get("engines", {}):
+            yield "Identity of the base model", record["engines"]["model"]
         for name, value in chain(_trained(config), _counted(record)):
             yield f"{prefix}{name}" if prefix else name[0].upper() + name[1:], value
 

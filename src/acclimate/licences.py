@@ -62,6 +62,8 @@ class Derived:
     restriction: str = ""
     """What a model's own licence asks for beside the usual; empty where there is none."""
     is_refused: bool = False
+    is_named: bool = False
+    """Named by whoever publishes: nothing was derived."""
 
     @property
     def printed(self) -> str:
@@ -112,6 +114,7 @@ def named_licence(licence: str, link: str = "") -> Derived:
         link=link,
         parts=(name,),
         restriction=restriction_of(name),
+        is_named=True,
     )
 
 

@@ -34,7 +34,7 @@ def push(checkpoint: Path, repo: str, *, card: Mapping[str, str], api: Any = Non
             the token, or cannot be reached.
     """
     files = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*")}
-    return _send(files, card, repo, kind="model", api=api)
+    return _send(files, card, repo, kind="model", where=checkpoint, api=api)
 
 
 def push_dataset(conversations: Path, repo: str, *, card: str, api: Any = None) -> str:  # noqa: ANN401
@@ -47,7 +47,8 @@ def push_dataset(conversations: Path, repo: str, *, card: str, api: Any = None) 
     Raises:
         UsageError: as in `push`.
     """
-    return _send({DATA_FILE: conversations}, {README: card}, repo, kind="dataset", api=api)
+    files = {DATA_FILE: conversations}
+    return _send(files, {README: card}, repo, kind="dataset", where=conversations, api=api)
 
 
 def _send(
@@ -56,6 +57,7 @@ def _send(
     repo: str,
     *,
     kind: str,
+    where: Path,
     api: Any,  # noqa: ANN401
 ) -> str:
     refusal = refusal_in(texts[README])
@@ -81,10 +83,9 @@ def _send(
             )
         except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
             said = " ".join(str(error).split())[:300]
-            first = next(iter(files.values()))
             raise UsageError(
                 f"The {kind} could not be sent to {repo} ({said}). Log in with `hf auth login`, check the "
-                f"name and your rights, and run the same command again. It lies in {first.parent}."
+                f"name and your rights, and run the same command again. It lies in {where}."
             ) from error
     return f"https://huggingface.co/{'datasets/' if kind == 'dataset' else ''}{repo}"
 
