@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import huggingface_hub
 import pytest
 import yaml
@@ -80,6 +81,9 @@ def test_a_run_ends_with_the_cards_of_its_model_and_its_data(run: Path) -> None:
     trained = read_json(next((root / "artifacts" / "train").glob(f"*/{RECORD}")))
     assert f"| Identity of the base model | {trained['engines']['model']} |" in made
     assert "| pairs.json | CC BY 4.0 | 8 |" in section(model, "Training data")
+    own = next((root / "artifacts" / "train").glob("*/checkpoint/README.md")).read_text(encoding="utf-8")
+    assert head_of(own)["license_name"] == head.license_name, "training's short card follows the same rule"
+    assert "Licence: apache-2.0-and-cc-by-4.0." in own
     read = DatasetCard(data).data
     assert isinstance(read, DatasetCardData)
     assert read.license == "cc-by-4.0"
@@ -139,7 +143,7 @@ def pushed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Hub, Any]:
 
 
 def test_a_run_is_sent_with_its_card_under_the_licence_that_follows(
-    run: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     hub, done = pushed(
         monkeypatch, "run", str(run), "--push-to-hub", "us/tiny", "--push-dataset-to-hub", "us/rows"
@@ -147,6 +151,11 @@ def test_a_run_is_sent_with_its_card_under_the_licence_that_follows(
     assert done.exit_code == 0, done.output
     assert [name for name, _ in hub.made] == ["us/tiny", "us/rows"]
     assert sorted(hub.files) == ["README.md", "data/conversations.parquet"]
+    for name, content in hub.files.items():
+        (tmp_path / "rows" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "rows" / name).write_bytes(content)
+    rows = datasets.load_dataset(str(tmp_path / "rows"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert f"{len(rows)} rows about pictures" in hub.files["README.md"].decode()
     hub, done = pushed(monkeypatch, "run", str(run), "--push-to-hub", "us/tiny", "--licence", "Gemma")
     assert done.exit_code == 0, done.output
     assert {"model.safetensors", "config.json", "vision_policy.json"} <= hub.files.keys()
