@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
+from acclimate.carded import dataset_text, model_files, unscored, write_cards
 from acclimate.claimed import note_claims
 from acclimate.curate.reliance import TUNED
 from acclimate.engines.keys import Keys
@@ -28,8 +29,8 @@ from acclimate.evaluate.stage import EvaluateConfig
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.recorded import Origin, inputs_of, quality_of, write_record
-from acclimate.report.inputs import Audit
+from acclimate.recorded import Origin, Written, inputs_of, quality_of, write_record
+from acclimate.report.inputs import Audit, ReportInputs
 from acclimate.steps import (
     Part,
     composition_step,
@@ -107,6 +108,7 @@ class Line:
         self._measured: list[str] = []
         self.scored: dict[str, tuple[str, Model]] = {}
         """Role and model of every evaluation, by step."""
+        self._reported: tuple[ReportInputs, Written] | None = None
         self._plan()
 
     def _plan(self) -> None:
@@ -183,7 +185,13 @@ class Line:
         if measuring is not None and measuring.floor is not None:
             floor = (measuring.floor, [own[name] for name in self._measured])
         own["compose"] = composition_step(
-            own["ingest"], mixed_in, general, recipe.compose, place, floor=floor
+            own["ingest"],
+            mixed_in,
+            general,
+            recipe.compose,
+            place,
+            floor=floor,
+            general_licence=recipe.general_seeds.licence if recipe.general_seeds is not None else "",
         )
         return own["compose"]
 
@@ -461,13 +469,46 @@ class Line:
     def report(
         self, homes: Mapping[str, Path], *, audits: Sequence[Audit] = (), notes: Sequence[str] = ()
     ) -> Mapping[str, object]:
-        """Write the record of finished artifacts; return its summary, the page's path and the digest."""
+        """Write the record of finished artifacts and its cards; return its summary, where it is, the digest.
+
+        `licence` is the model's as its card has it; `licence_refused` says why none was derived, or is empty.
+        """
         out = self.root / "report"
         quality, told = quality_of(self.root, homes)
         origin = Origin.of(self.base, self.root, out, audits, (*notes, *told), quality)
         inputs = inputs_of(self.recipe, self.root, homes, self.store, origin)
         written = write_record(self.recipe, self.root, homes, inputs, out, origin=origin)
-        return {**written.summary, "report": str(out / "index.html"), "digest": written.record.digest}
+        self._reported = inputs, written
+        cards = write_cards(self.recipe, self.base, self.root, homes, inputs, written)
+        return {
+            **written.summary,
+            "report": str(out / "index.html"),
+            "digest": written.record.digest,
+            "cards": str(cards.folder),
+            "licence": cards.licence.printed,
+            "licence_refused": cards.licence.reason if cards.licence.is_refused else "",
+        }
+
+    def model_card(self, homes: Mapping[str, Path], repo: str, licence: str = "") -> dict[str, str]:
+        """Return the files of the trained model's card for the hub; with the scores, if it was reported here.
+
+        Args:
+            repo: `organisation/name`. licence: named by whoever publishes; empty derives it.
+        """
+        inputs, written = self._shown(homes)
+        return model_files(self.recipe, homes, inputs, written, repo=repo, licence=licence)
+
+    def dataset_card(self, homes: Mapping[str, Path], repo: str, licence: str = "") -> str:
+        """Return the card of the composed conversations for the hub; as `model_card`.
+
+        Raises:
+            UsageError: nothing was composed.
+        """
+        inputs, written = self._shown(homes)
+        return dataset_text(self.recipe, self.base, homes, inputs, written, repo=repo, licence=licence)
+
+    def _shown(self, homes: Mapping[str, Path]) -> tuple[ReportInputs, Written | None]:
+        return self._reported or (unscored(self.recipe, homes, self.store), None)
 
 
 def steps_of(root: Path) -> dict[str, Path]:

@@ -14,8 +14,10 @@ from acclimate.errors import ArtifactError, DataError
 from acclimate.evaluate.stage import primary_by_benchmark
 from acclimate.files import ImageStore, read_json, read_records, sha256_file, write_json, write_text
 from acclimate.gathered import report_inputs
+from acclimate.ingest.seeds import SeedConfig
+from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.records import Item, Prediction, Score
+from acclimate.records import Item, Measurement, Prediction, Score
 from acclimate.report.columns import PAPER
 from acclimate.report.evidence import corrections
 from acclimate.report.evidence.assemble import (
@@ -119,6 +121,7 @@ class Written:
     record: Record
     summary: Mapping[str, object]
     """The report's headline numbers."""
+    measurements: tuple[Measurement, ...]
 
 
 def write_record(
@@ -156,7 +159,7 @@ def write_record(
     write_json(out / ORIGIN, asdict(origin))
     record = assemble(replace(draft, files=tuple(page_entries(out))), attachments, chain=chain)
     write_manifest(out, record_json(record))
-    return Written(record, summary)
+    return Written(record, summary, tuple(measurements))
 
 
 def inputs_of(
@@ -341,16 +344,16 @@ def _provenance(recipe: Recipe, homes: Mapping[str, Path], inputs: ReportInputs)
 
 
 def _data_sources(recipe: Recipe, records: Mapping[str, Any]) -> Iterator[Source]:
-    seeds = None if recipe.synthesizer is None else recipe.synthesizer.seeds.source
-    named = {
-        "ingest": ("Image-caption pairs", recipe.ingest and recipe.ingest.source),
-        "seeds": ("Seed examples of the synthesizer", seeds),
-        "general": ("Seed examples of general tasks", recipe.general and recipe.general.source),
+    tuning = recipe.synthesizer
+    named: dict[str, tuple[str, IngestConfig | SeedConfig | None]] = {
+        "ingest": ("Image-caption pairs", recipe.ingest),
+        "seeds": ("Seed examples of the synthesizer", None if tuning is None else tuning.seeds),
+        "general": ("Seed examples of general tasks", recipe.general),
     }
-    for step, (title, source) in named.items():
-        if step in records and source is not None:
-            licences = ", ".join(records[step]["licences"]) or "unknown"
-            yield Source(id=step, title=title, where=Path(str(source)).name, licence=licences)
+    for step, (title, data) in named.items():
+        if step in records and data is not None:
+            licences = ", ".join(records[step]["licences"]) or data.licence
+            yield Source(id=step, title=title, where=Path(data.source).name, licence=licences or "unknown")
     if "conversations" in records:
         licences = ", ".join(records["conversations"]["licences"]) or "unknown"
         where = ", ".join(Path(str(each.source)).name for each in recipe.conversations)

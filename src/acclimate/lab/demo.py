@@ -70,7 +70,11 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
         },
         "synthesizer": {
             "model": model,
-            "seeds": {"source": "world/seeds/seeds.json", "image_root": "world/seeds/images"},
+            "seeds": {
+                "source": "world/seeds/seeds.json",
+                "image_root": "world/seeds/images",
+                "licence": "Apache-2.0",
+            },
             "seed": seed,
             "train": {
                 "epochs": 1,
