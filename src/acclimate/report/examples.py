@@ -157,7 +157,10 @@ def shown(
     tasks = list(_tasks(mixed(examples, n_examples), of_tasks))
     budget = _Budget(MOST_BYTES - of_tasks.taken)
     drawn = _answers(answers, places, _Thumbnails(pictures), names, budget)
-    cards: list[TaskCard | AnswerCard] = [*tasks, *drawn]
+    # The index shows both kinds, however many tasks there are.
+    first = min(len(tasks), max(PAGE_SIZE // 2, PAGE_SIZE - len(drawn)))
+    rest = PAGE_SIZE - first
+    cards: list[TaskCard | AnswerCard] = [*tasks[:first], *drawn[:rest], *tasks[first:], *drawn[rest:]]
     blocks = [cards[at : at + PAGE_SIZE] for at in range(0, len(cards), PAGE_SIZE)] or [[]]
     pages = tuple(
         Page(
