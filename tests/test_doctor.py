@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import tiny_models
 
+from acclimate import diagnosis
 from acclimate.diagnosis import diagnose
 from acclimate.engines import families
 from acclimate.engines.families import FAMILIES
+from acclimate.sandbox import Availability, Tried
 
 
 def checks(model: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -55,3 +57,36 @@ def test_what_training_needs_beside_the_core_is_said(monkeypatch: pytest.MonkeyP
         or "deepspeed" in rows["launch zero2, zero3"]["detail"]
     )
     assert rows["launch ddp, fsdp2"]["ok"]
+
+
+@pytest.mark.parametrize(("tool", "ok"), [("bwrap", True), (None, False)])
+def test_whether_claims_can_be_verified_is_said_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, tool: Any, ok: bool
+) -> None:
+    tried = (Tried("bwrap", "", "" if ok else "is not installed"), Tried("unshare", "", "is not allowed"))
+    monkeypatch.setattr(diagnosis, "available", lambda: Availability(tool, tried))
+    row = checks()["verify"]
+    assert row["ok"] is ok
+    if ok:
+        assert row["detail"] == "works here, sealed by bwrap"
+    else:
+        for part in ("bwrap: is not installed", "unshare: is not allowed", "apt-get install bubblewrap"):
+            assert part in row["detail"]
+
+
+def test_lean_is_optional_and_named_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, **_: None)
+    without = checks()["verify proofs (optional)"]
+    assert without["ok"]
+    assert "absent" in without["detail"]
+    monkeypatch.setattr("shutil.which", lambda name, **_: "/opt/lean" if name == "lean" else None)
+    found = checks()["verify proofs (optional)"]
+    assert "lean is there, and nothing to seal it with" in found["detail"]
+    assert not found["ok"]
+    tried = (Tried("bwrap", "bubblewrap 0.8.0", ""),)
+    monkeypatch.setattr(diagnosis, "available", lambda: Availability("bwrap", tried))
+    assert checks()["verify proofs (optional)"] == {
+        "what": "verify proofs (optional)",
+        "ok": True,
+        "detail": "works here: /opt/lean",
+    }

@@ -105,6 +105,9 @@ def test_the_recipe_that_init_writes_runs_as_it_is(
     assert "heldout_captions" in result["benchmarks"]
     page = Path(result["report"]).read_text(encoding="utf-8")
     assert "not checked by people" in page
+    for each in recipe["report"]["claims"]:
+        assert each["sentence"].replace("'", "&#39;") in page
+    assert "written after the results" not in page
     assert (tmp_path / "acclimate-run" / "run.log").is_file()
 
 

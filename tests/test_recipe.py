@@ -7,7 +7,9 @@ import yaml
 from pydantic import BaseModel
 
 from acclimate.errors import RecipeError
+from acclimate.lab import start
 from acclimate.recipe import Recipe, identity, load_recipe, recipe_text
+from tests.small_lines import write_pairs
 
 PLAIN = "ingest:\n  source: pairs.json\ntrain:\n  model: base\n"
 TUNED = PLAIN + "synthesizer:\n  model: base\n  seeds: {source: seeds.json}\n"
@@ -195,3 +197,22 @@ def test_the_resolved_recipe_is_the_recipe(tmp_path: Path) -> None:
     assert "細胞" in text
     assert yaml.safe_load(text)["train"]["execution"]["micro_batch"] == recipe.train.execution.micro_batch
     assert recipe_text(_load(tmp_path, text)) == text
+
+
+@pytest.mark.parametrize("name", ["meine Bilder", "all of the verified", "cut ("])
+def test_a_first_recipe_asks_a_question_and_makes_claims_that_a_record_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(start, "N_SEEDS", 4)
+    write_pairs(tmp_path / name, range(4))
+    start.write_recipe(tmp_path / name, tmp_path / "recipe.yaml", model=None, force=False)
+    found = load_recipe(tmp_path / "recipe.yaml")
+    assert [each.id for each in found.report.claims] == ["gain", "looks"]
+    assert {each.measure for each in found.report.claims} <= set(found.report.measures)
+    assert found.report.question.endswith("?")
+    assert (name in found.report.title) == (name == "meine Bilder")
+    text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
+    comment, _, below = text.partition("\nreport:\n")
+    assert comment.splitlines()[-1].startswith("#")
+    assert "Claims before the run" in comment
+    assert "sentence:" in below

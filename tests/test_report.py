@@ -139,7 +139,7 @@ def loads_nothing(page: str) -> None:
             assert value.startswith(("data:image/png;", "data:image/jpeg;", "data:image/svg+xml;"))
         if name == "href":
             assert re.fullmatch(
-                r"#[\w-]+|figures/[\w-]+\.csv|(examples/)?page-\d{3}\.html|\.\./index\.html", value
+                r"#[\w-]+|figures/[\w-]+\.(csv|svg)|(examples/)?page-\d{3}\.html|\.\./index\.html", value
             )
     assert "url(" not in page
     assert "http:" not in re.sub(r"data:image/[^\"]*", "", page)
@@ -397,7 +397,7 @@ def test_kept_and_rejected_examples_share_the_room(tmp_path: Path) -> None:
     page, _ = pages(tmp_path, inputs(examples=many))
     assert page.count('<article class="card task"') == 24
     assert page.count(">kept</span>") == page.count(">rejected</span>") == 12
-    assert "24 of 120 given tasks are shown" in page
+    assert "24 tasks of a sample of 120 are shown" in page
 
 
 def test_every_part_stands_on_both_pages(whole: Path) -> None:
@@ -499,9 +499,9 @@ def test_latex_tables_are_whole_and_escaped(whole: Path) -> None:
     assert len(set(labels)) == len(tables) == text.count(r"\caption{")
     for table in tables:
         body = table.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
-        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        rows = [line for line in body.splitlines() if line.endswith((r"\\", r"\\[.5ex]"))]
         assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
-        assert table.count(r"\begin{tabular}") == table.count(r"\end{tabular}") == 1
+        assert table.count(r"\begin{tabular}") == table.count(r"\end{tabular}") >= 1
 
 
 def test_no_latex_command_of_a_user_survives() -> None:
@@ -606,6 +606,32 @@ def test_examples_stop_before_the_report_becomes_too_large() -> None:
     assert 100 < len(drawn) < 1000
     # Four texts of 2,000 escaped ampersands each.
     assert len(drawn) * 4 * 2000 * len("&amp;") <= MOST_BYTES
+
+
+def both_shown(n_tasks: int, n_answers: int, text: str = "short") -> list[tuple[int, int]]:
+    """Return the numbers of tasks and answers on each page."""
+    tasks = [example(text=text) for _ in range(n_tasks)]
+    answers = [replace(answer(at, "b", text), item_id=f"i{at}") for at in range(n_answers)]
+    found = shown(tasks, answers, {}, {}, n_examples=n_tasks, n_answers=n_answers, of_answers=0, seed=0)
+    return [(len(page.tasks), len(page.answers)) for page in found.pages]
+
+
+def test_the_index_shows_tasks_and_answers_however_many_there_are() -> None:
+    assert both_shown(300, 250) == [(100, 100), (200, 0), (0, 150)]
+    assert both_shown(300, 30) == [(170, 30), (130, 0)]
+    assert both_shown(24, 976) == [(24, 176), (0, 200), (0, 200), (0, 200), (0, 200)]
+    assert both_shown(24, 176) == [(24, 176)]
+    assert both_shown(0, 0) == [(0, 0)]
+
+
+def test_large_tasks_leave_half_of_the_room_to_answers() -> None:
+    pages_of = both_shown(1000, 1000, "&" * 2000)
+    tasks, answers = (sum(each[at] for each in pages_of) for at in (0, 1))
+    assert 50 < tasks < 1000
+    assert 50 < answers < 1000
+    # Five texts of a task and four of an answer, each of 2,000 escaped ampersands.
+    assert tasks * 5 * 2000 * len("&amp;") <= MOST_BYTES / 2
+    assert (tasks * 5 + answers * 4) * 2000 * len("&amp;") <= MOST_BYTES
 
 
 def test_items_predictions_and_scores_are_joined_and_drawn_by_item() -> None:

@@ -11,6 +11,7 @@ from acclimate.engines.checkpoint import read_model_type, require_checkpoint
 from acclimate.engines.open import engine_identity, resolved_dtype
 from acclimate.engines.spec import EngineSpec
 from acclimate.errors import EngineError
+from acclimate.sandbox import available
 
 
 def _row(what: str, detail: str, *, ok: bool = True) -> dict[str, Any]:
@@ -41,9 +42,29 @@ def diagnose(model: Path | None = None) -> list[dict[str, Any]]:
     engine = f"needs {', '.join(missing)}" if missing else "works here"
     rows.append(_row("engine transformers", engine, ok=not missing))
     rows += [_row("families", engine, ok=False)] if missing else [*_families(), *_training()]
+    rows += _verifying()
     if model is not None:
         rows.append(_checkpoint(model))
     return rows
+
+
+def _verifying() -> list[dict[str, Any]]:
+    """Return whether a record's claims can be verified here: by running them sealed, and by proofs."""
+    found = available()
+    sealed = f"works here, sealed by {found.tool}"
+    if found.tool is None:
+        remedy = "apt-get install bubblewrap, or allow user namespaces (docs/sandbox.md)"
+        sealed = f"nothing can be sealed here, so no claim becomes VERIFIED: {found.sentence}; {remedy}"
+    lean = shutil.which("lean")
+    proofs = f"works here: {lean}"
+    if lean is None:
+        proofs = "lean is absent, and needed for claims with a proof only; https://lean-lang.org"
+    elif found.tool is None:
+        proofs = "lean is there, and nothing to seal it with (see verify)"
+    return [
+        _row("verify", sealed, ok=found.tool is not None),
+        _row("verify proofs (optional)", proofs, ok=lean is None or found.tool is not None),
+    ]
 
 
 def _families() -> list[dict[str, Any]]:

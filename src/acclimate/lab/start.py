@@ -2,10 +2,12 @@
 
 import copy
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from acclimate.engines.hub import hub_name, model_folder
 from acclimate.engines.open import engine_identity
@@ -16,10 +18,31 @@ from acclimate.ingest.guess import guess
 from acclimate.lab.demo import GENERAL_MLLM
 from acclimate.lab.render import write_once, write_seeds
 from acclimate.lab.world import VERSION
+from acclimate.report.stage import DEFAULT_QUESTION, ReportConfig
+from acclimate.report.tested import Claim
 
 N_SEEDS = 4000
 _SMALL = 50_000_000
 """Bytes of weights below which a model trains with a small model's learning rate."""
+FIRST_CLAIMS = (
+    Claim(
+        id="gain",
+        sentence="The adapted model scores higher than the base model.",
+        measure="macro/adapted-base/original",
+    ),
+    Claim(
+        id="looks",
+        sentence="The adapted model's answers rest on the picture no less than the base model's do.",
+        measure="macro/adapted-base/vrs",
+        direction="not_lower",
+        margin=0.02,
+    ),
+)
+"""What a first recipe claims; the user is told to put own sentences there."""
+_HOW_CLAIMS_WORK = """\
+# Claims are noted before the run and printed after it as supported, refuted or open, by their 95 % interval
+# alone. Change them to what you expect before you run (docs/verify.md, "Claims before the run").
+"""
 
 
 def write_recipe(folder: Path, recipe: Path, *, model: str | None, force: bool) -> list[str]:
@@ -79,11 +102,28 @@ def write_recipe(folder: Path, recipe: Path, *, model: str | None, force: bool) 
         "compose": {"mixture": "single_stage"},
         "train": {"model": named, "epochs": 3 if small else 1, **training},
         "evaluate": {"benchmarks": []},
-        "report": {"title": f"Adapted to {folder.resolve().name}"},
     }
     head = "# Written by `acclimate init`; docs/recipes.md explains every key. Paths count from here.\n"
-    write_text(recipe, head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    write_text(recipe, head + _yaml(data) + _HOW_CLAIMS_WORK + _yaml({"report": _report(folder)}))
     return notes
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    """Return what the run is to show; a folder's name that no record may hold is left out of the title."""
+    said: dict[str, Any] = {
+        "title": f"Adapted to {folder.resolve().name}",
+        "question": DEFAULT_QUESTION,
+        "claims": [each.model_dump() for each in FIRST_CLAIMS],
+    }
+    try:
+        ReportConfig.model_validate(said)
+    except ValidationError:
+        said["title"] = "Adapted to a folder of pictures and captions"
+    return said
 
 
 def _relative(path: Path, base: Path) -> str:

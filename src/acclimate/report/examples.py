@@ -14,7 +14,8 @@ from acclimate.report.side_by_side import place
 PAGE_SIZE = 200
 """Examples on one page, tasks and answers together. Source: the issue's own bound of `index.html`."""
 MOST_BYTES = 7_000_000
-"""Of all examples as HTML, so that the report with its figures stays under 10 MB."""
+"""Of all examples as HTML, so that the report with its figures stays under 10 MB. Where there are answers,
+tasks get at most half of it, and answers the rest."""
 _LONGEST_TEXT = 2000
 _BYTES_OF_A_CARD = 2600
 """What a card takes beside its own texts and picture, rounded up."""
@@ -113,14 +114,15 @@ class Shown:
 class _Budget:
     """What may still be written."""
 
-    left: int
+    most: int
+    taken: int = 0
     is_over: bool = False
 
     def takes(self, n_bytes: int) -> bool:
         """Return whether it fits, and count it; nothing fits after the first that did not."""
-        self.is_over = self.is_over or n_bytes > self.left
+        self.is_over = self.is_over or self.taken + n_bytes > self.most
         if not self.is_over:
-            self.left -= n_bytes
+            self.taken += n_bytes
         return not self.is_over
 
 
@@ -150,10 +152,15 @@ def shown(
         of_answers: how many there are in the whole run; 0: those given.
         seed: of the sample.
     """
-    budget = _Budget(MOST_BYTES)
-    tasks = list(_tasks(mixed(examples, n_examples), budget))
-    drawn = _answers(answers, ranked(answers, seed)[:n_answers], _Thumbnails(pictures), names, budget)
-    cards: list[TaskCard | AnswerCard] = [*tasks, *drawn]
+    places = ranked(answers, seed)[:n_answers]
+    of_tasks = _Budget(MOST_BYTES // 2 if places else MOST_BYTES)
+    tasks = list(_tasks(mixed(examples, n_examples), of_tasks))
+    budget = _Budget(MOST_BYTES - of_tasks.taken)
+    drawn = _answers(answers, places, _Thumbnails(pictures), names, budget)
+    # The index shows both kinds, however many tasks there are.
+    first = min(len(tasks), max(PAGE_SIZE // 2, PAGE_SIZE - len(drawn)))
+    rest = PAGE_SIZE - first
+    cards: list[TaskCard | AnswerCard] = [*tasks[:first], *drawn[:rest], *tasks[first:], *drawn[rest:]]
     blocks = [cards[at : at + PAGE_SIZE] for at in range(0, len(cards), PAGE_SIZE)] or [[]]
     pages = tuple(
         Page(

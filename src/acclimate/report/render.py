@@ -23,6 +23,8 @@ from acclimate.report.pictures import data_uri
 EXAMPLES = "examples"
 """The folder of the further pages."""
 _MARKDOWN_MARKS = re.compile(r"([\\`*\[\]<>|~#$]|(?<!\w)_|_(?!\w))")
+_NEGATIVE = re.compile(r"(?<![\w.])-(?=\d)")
+"""A hyphen before a number: as a minus sign it is not broken off, and screen readers say it."""
 _KINDS: Mapping[type[Block], str] = {
     Table: "table",
     Drawing: "drawing",
@@ -96,6 +98,7 @@ def _environment(*, is_html: bool) -> jinja2.Environment:
     environment = templates(is_html=is_html)
     environment.filters["kind"] = lambda block: _KINDS[type(block)]
     environment.filters["svg_uri"] = lambda text: data_uri(text.encode("utf-8"), "image/svg+xml")
+    environment.filters["minus"] = lambda text: _NEGATIVE.sub("\N{MINUS SIGN}", text)
     environment.globals["page_size"] = PAGE_SIZE
     environment.globals["page_name"] = page_name
     environment.globals["examples_folder"] = EXAMPLES
