@@ -1,5 +1,6 @@
 """`acclimate verify` and `acclimate claims correct`: what happens to a record after it was written."""
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,18 +37,28 @@ def verify(
             "--expect", help="The digest that was printed when the record was written: must be the same."
         ),
     ] = None,
+    lean: Annotated[
+        str | None,
+        typer.Option("--lean", help="The Lean 4 program that checks proofs; else `lean` in the PATH."),
+    ] = None,
+    lean_library: Annotated[
+        list[Path] | None,
+        typer.Option("--lean-library", help="A folder of compiled Lean modules that proofs import."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a record: every hash, then, sealed, the numbers its claims rest on."""
     from dataclasses import asdict
 
     from acclimate.errors import UsageError
+    from acclimate.verify.proved import Lean
     from acclimate.verify.stage import Asked
     from acclimate.verify.stage import verify as verified
 
     if sample is not None and depth != "generate":
         raise UsageError("--sample goes with --depth generate: at depth score everything is scored again.")
-    found = verified(record, Asked(depth, sample, seed, run, expect))
+    checker = Lean(lean, os.environ.get("PATH", ""), tuple(lean_library or ()))
+    found = verified(record, Asked(depth, sample, seed, run, expect, checker))
     if as_json:
         verdict = None if found.verdict is None else found.verdict.model_dump(mode="json")
         told: dict[str, Any] = {
@@ -56,6 +67,8 @@ def verify(
             "ok": found.ok,
             "altered": [asdict(each) for each in found.altered],
             "findings": [asdict(each) for each in found.findings],
+            "proofs": [_proof(each) for each in found.proofs],
+            "claims": {name: each.model_dump(mode="json") for name, each in found.claims.items()},
             "verdict": verdict,
             "digest": found.digest,
             "seconds": round(found.seconds, 3),
@@ -73,6 +86,12 @@ def _lines(found: Any) -> list[str]:  # noqa: ANN401 - imported late
         lines += [f"  {title}: {each}" for each in rows[:_SHOWN]]
         if len(rows) > _SHOWN:
             lines.append(f"  and {len(rows) - _SHOWN} more; --json lists them all")
+    for each in found.proofs:
+        told = _proof(each)
+        lines.append(
+            f"  proof of {told['claim']}: {told['status']}{told['reason'] and ': ' + told['reason']}"
+        )
+        lines.append(f"    the theorem, {told['stated']}: {told['theorem']}")
     if found.altered:
         lines.append(
             f"The record is not what was written: {len(found.altered)} findings. Nothing was changed in it."
@@ -81,6 +100,21 @@ def _lines(found: Any) -> list[str]:  # noqa: ANN401 - imported late
         lines.append(f"{found.verdict.status} at depth {found.depth}: {found.verdict.reason}")
     lines += [f"digest {found.digest}", f"{found.seconds:.1f} s"]
     return lines
+
+
+def _proof(each: Any) -> dict[str, str]:  # noqa: ANN401 - imported late
+    """Return what became of a proof, as plain values."""
+    theorem, stated = each.statement
+    found = each.result
+    return {
+        "claim": each.claim,
+        "status": found.status,
+        "reason": found.reason,
+        "theorem": theorem,
+        "stated": stated,
+        "axioms": ", ".join(found.axioms),
+        "lean": found.lean,
+    }
 
 
 def correct(

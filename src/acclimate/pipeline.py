@@ -27,8 +27,10 @@ from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.recorded import Origin, inputs_of, write_record
+from acclimate.recorded import Origin, inputs_of, proofs_of, write_record
 from acclimate.report.inputs import Audit
+from acclimate.report.proved import Stated
+from acclimate.report.tested import Claim
 from acclimate.steps import (
     Part,
     composition_step,
@@ -109,6 +111,7 @@ class Line:
 
     def _plan(self) -> None:
         recipe, place, own = self.recipe, self.place, self.steps
+        proofs_of(recipe, self.base)  # one that is missing is told before anything is run
         start = Model.checkpoint(recipe.train.model, self.base, "train.model")
         told = self._composed() if recipe.ingest is not None else None
         if recipe.conversations:
@@ -410,7 +413,11 @@ class Line:
         scored = self.steps.get("evaluate-adapted")
         if scored is not None:
             is_there = artifacts.finished(scored, self.root) is not None
-            note_claims(self.root, self.recipe.report.claims, fingerprint(scored), scored=is_there)
+            claims: tuple[Claim | Stated, ...] = (
+                *self.recipe.report.claims,
+                *proofs_of(self.recipe, self.base),
+            )
+            note_claims(self.root, claims, fingerprint(scored), scored=is_there)
 
     def _remedy(self, missing: str) -> str:
         """Return what to do about a step that the recipe has not."""
@@ -451,7 +458,8 @@ class Line:
         """Write the record of finished artifacts; return its summary, the page's path and the digest."""
         out = self.root / "report"
         origin = Origin.of(self.base, self.root, out, audits, notes)
-        inputs = inputs_of(self.recipe, self.root, homes, self.store, origin)
+        proofs = proofs_of(self.recipe, self.base)
+        inputs = inputs_of(self.recipe, self.root, homes, self.store, origin, proofs)
         written = write_record(self.recipe, self.root, homes, inputs, out, origin=origin)
         return {**written.summary, "report": str(out / "index.html"), "digest": written.record.digest}
 

@@ -12,6 +12,7 @@ from acclimate.records import Measurement
 from acclimate.report.evidence.wording import says_verified, sentence_is_cut, title_is_cut
 from acclimate.report.inputs import BenchmarkFacts, ReportInputs
 from acclimate.report.measure import COMPARISONS, Sum, Summary, measure, summary
+from acclimate.report.proved import Proof
 from acclimate.report.statistics import N_DRAWS
 from acclimate.report.tested import Claim
 
@@ -48,6 +49,9 @@ class ReportConfig(BaseModel):
     claims: tuple[Claim, ...] = ()
     """What is claimed before the run, each decided by one measurement. Claims that are written after the
     trained model was scored are marked so."""
+    proofs: tuple[Proof, ...] = ()
+    """What is claimed of mathematics, each decided by a Lean 4 proof: the record keeps the sources, and
+    `acclimate verify` checks them."""
     publisher: str = Field(default="not named", min_length=1)
     """Who publishes the record."""
 
@@ -60,13 +64,14 @@ class ReportConfig(BaseModel):
             said = says_verified(text, gate_opened=False)
             if said:
                 raise ValueError(f"report.{name}: only the gate may say {said!r}; use another word")
-        for each in self.claims:
+        sentences: tuple[Claim | Proof, ...] = (*self.claims, *self.proofs)
+        for each in sentences:
             said = says_verified(each.sentence, gate_opened=False)
             if said:
                 raise ValueError(f"claim {each.id}: only the gate may say {said!r}; write what is measured")
             if sentence_is_cut(each.sentence):
                 raise ValueError(f"claim {each.id}: the sentence is cut off or has no end; write it whole")
-        names = [each.id for each in self.claims]
+        names = [each.id for each in sentences]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"claim {twice[0]} stands twice; give each an id of its own")

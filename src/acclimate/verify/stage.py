@@ -5,11 +5,10 @@ would make the alteration follow. Else the result is attached, good or bad, and 
 the verdict that it gives.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +16,18 @@ from typing import Any
 
 from acclimate.artifacts import RECORD
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
-from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json, write_text
+from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json
 from acclimate.recipe import Recipe, load_recipe
-from acclimate.recorded import RECIPE, RESULT, VERIFICATIONS, Origin, attached_to, inputs_of, write_record
+from acclimate.recorded import (
+    RECIPE,
+    RESULT,
+    VERIFICATIONS,
+    Origin,
+    attached_to,
+    inputs_of,
+    kept_proofs,
+    write_record,
+)
 from acclimate.records import ImageCaption, ImageRef, Item
 from acclimate.report.evidence import corrections
 from acclimate.report.evidence.attached import gate_problems
@@ -31,9 +39,11 @@ from acclimate.report.evidence.record import Depth, Environment, Record, Verdict
 from acclimate.report.evidence.result import Check, VerificationResult, holds
 from acclimate.report.evidence.shape import Problem, parsed
 from acclimate.sandbox import ENVIRONMENT, Bind, Sealed, run_sealed
+from acclimate.verify.attempt import LOG, NAMESPACES, attach, moment, sha256_text
 from acclimate.verify.findings import Finding
 from acclimate.verify.inside import AGAIN, FINDINGS, Plan
 from acclimate.verify.integrity import artifact_findings, changed, picture_findings
+from acclimate.verify.proved import Lean, Proved, checked, log_of, result_of
 
 _APART = (MANIFEST, corrections.FILE, f"{VERIFICATIONS}/")
 _ITEMS, _PAIRS, _HELD_OUT = "items.parquet", "pairs.parquet", "held_out.parquet"
@@ -49,7 +59,6 @@ _BYTES = ("shape", "altered_form", "altered_section", "altered_record")
 """Rules about the manifest's bytes; what breaks them is named by them."""
 _CODE = f"{MANIFEST}: code."
 """Where a manifest names the program; another one's result is shown and not attached."""
-_LOG = "log.txt"
 _LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 7 * 86_400.0}
 
 
@@ -66,6 +75,8 @@ class Asked:
     """The run's folder, where it is not where the record says."""
     expect: str | None = None
     """The digest that was noted when the record was written; None compares nothing."""
+    lean: Lean = field(default_factory=Lean)
+    """What checks the record's proofs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +95,20 @@ class Verified:
     digest: str
     """Of the record as it now stands."""
     seconds: float
+    proofs: tuple[Proved, ...] = ()
+    """What became of each proof, in the record's order."""
+    claims: Mapping[str, Verdict] = field(default_factory=dict)
+    """Every claim's verdict, once the result is attached."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.altered and not self.findings
+        """Whether nothing was found and no proof was refused."""
+        return not self.altered and not self.findings and not self.refused
+
+    @property
+    def refused(self) -> tuple[Proved, ...]:
+        """The proofs that were refused."""
+        return tuple(each for each in self.proofs if each.result.status == "refused")
 
 
 def verify(folder: Path, asked: Asked) -> Verified:
@@ -131,10 +151,19 @@ def verify(folder: Path, asked: Asked) -> Verified:
                 record_folder, asked.depth, (), (*findings, *told), None, record.digest, _since(began)
             )
         result = _result(record, plan, sealed, findings, place, log, began)
-        _attach(record_folder, result, log)
-    written = _rendered(record_folder, record, root)
+        attach(record_folder, result, log)
+    proofs = _proofs_attached(record_folder, record, asked.lean)
+    written = _rendered(record_folder, record, root, proofs)
     return Verified(
-        record_folder, asked.depth, (), tuple(findings), written.gate.verdict, written.digest, _since(began)
+        record_folder,
+        asked.depth,
+        (),
+        tuple(findings),
+        written.gate.verdict,
+        written.digest,
+        _since(began),
+        tuple(proofs),
+        {each.id: each.verdict for each in written.claims},
     )
 
 
@@ -221,7 +250,7 @@ def _attempt_findings(folder: Path, attempt: Attachment) -> Iterator[Finding]:
     home = Path(attempt.ref.path).parent
     files = {RESULT: attempt.ref.sha256}
     if not isinstance(found, list):
-        files[_LOG] = found.log_sha256
+        files[LOG] = found.log_sha256
     yield from changed(folder / home, files, f"record/{home.as_posix()}")
 
 
@@ -330,19 +359,15 @@ def _result(
         depth=plan.depth,
         subject=subject_digest(record),
         commands=(" ".join(sealed.command),),
-        isolation=("user", "mount", "pid", "ipc", "uts", "network"),
-        started=_moment(began),
-        ended=_moment(datetime.now(tz=UTC)),
+        isolation=NAMESPACES,
+        started=moment(began),
+        ended=moment(datetime.now(tz=UTC)),
         environment=environment,
         inputs=record.provenance.inputs,
         checks=tuple(checks),
         success=all(each.ok for each in checks),
-        log_sha256=hashlib.sha256(log.encode()).hexdigest(),
+        log_sha256=sha256_text(log),
     )
-
-
-def _moment(when: datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
@@ -393,18 +418,29 @@ def _log_text(sealed: Sealed, findings: Sequence[Finding]) -> str:
     return json.dumps({"sandbox": sealed.as_json(), "findings": rows}, indent=1) + f"\n\n{said}"
 
 
-def _attach(folder: Path, result: VerificationResult, log: str) -> None:
-    numbers = [int(path.name) for path in (folder / VERIFICATIONS).glob("*") if path.name.isdigit()]
-    home = folder / VERIFICATIONS / str(max(numbers, default=0) + 1)
-    home.mkdir(parents=True)
-    write_text(home / _LOG, log)
-    write_json(home / RESULT, json.loads(result.model_dump_json()))
+def _proofs_attached(folder: Path, record: Record, lean: Lean) -> list[Proved]:
+    """Check the proofs of a record and attach what was found out."""
+    began = datetime.now(tz=UTC)
+    found = checked(record, folder, lean)
+    for each in found:
+        if each.absent is None:
+            result = result_of(record, each, began, datetime.now(tz=UTC))
+            attach(folder, result, log_of(each))
+    return found
 
 
-def _rendered(folder: Path, record: Record, root: Path) -> Record:
+def _rendered(folder: Path, record: Record, root: Path, proofs: Sequence[Proved] | None = None) -> Record:
+    """Write a record anew, with the verdicts that its attempts give.
+
+    Args:
+        proofs: what was found of its proofs just now; None leaves the reasons that stand there.
+    """
     recipe, origin = load_recipe(folder / RECIPE), Origin.read(folder)
+    if proofs is not None:
+        absent = {each.claim: each.absent for each in proofs if each.absent is not None}
+        origin = replace(origin, unproved=absent)
     homes = {each.step: root / each.folder for each in record.artifacts}
-    inputs = inputs_of(recipe, root, homes, ImageStore(root), origin)
+    inputs = inputs_of(recipe, root, homes, ImageStore(root), origin, kept_proofs(recipe, folder))
     return write_record(recipe, root, homes, inputs, folder, origin=origin).record
 
 
