@@ -7,7 +7,7 @@ the verdict that it gives.
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,14 @@ from acclimate.verify.findings import Finding
 from acclimate.verify.inside import AGAIN, FINDINGS, Plan
 from acclimate.verify.integrity import artifact_findings, changed, picture_findings
 from acclimate.verify.proved import Lean, Proved, checked, log_of, result_of
+from acclimate.verify.retrained import (
+    MOST_TOLERANCE,
+    TOLERANCE,
+    Retrained,
+    inputs_of_rebuild,
+    recorded_seconds,
+    retrained,
+)
 
 _APART = (MANIFEST, corrections.FILE, f"{VERIFICATIONS}/")
 _ITEMS, _PAIRS, _HELD_OUT = "items.parquet", "pairs.parquet", "held_out.parquet"
@@ -59,7 +67,8 @@ _BYTES = ("shape", "altered_form", "altered_section", "altered_record")
 """Rules about the manifest's bytes; what breaks them is named by them."""
 _CODE = f"{MANIFEST}: code."
 """Where a manifest names the program; another one's result is shown and not attached."""
-_LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 7 * 86_400.0}
+_LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 1800.0}
+"""Of the first sealed run; what is trained again has a limit of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ class Asked:
     """The run's folder, where it is not where the record says."""
     expect: str | None = None
     """The digest that was noted when the record was written; None compares nothing."""
+    tolerance: float = TOLERANCE
+    """At depth `train`: largest difference of a claim's measurement, 0 to `MOST_TOLERANCE`."""
     lean: Lean = field(default_factory=Lean)
     """What checks the record's proofs."""
 
@@ -97,6 +108,8 @@ class Verified:
     seconds: float
     proofs: tuple[Proved, ...] = ()
     """What became of each proof, in the record's order."""
+    retrained: Retrained | None = None
+    """What the line that was built again is; None at other depths."""
     claims: Mapping[str, Verdict] = field(default_factory=dict)
     """Every claim's verdict, once the result is attached."""
 
@@ -111,15 +124,19 @@ class Verified:
         return tuple(each for each in self.proofs if each.result.status == "refused")
 
 
-def verify(folder: Path, asked: Asked) -> Verified:
+def verify(folder: Path, asked: Asked, say: Callable[[str], None] = lambda _: None) -> Verified:
     """Verify a record, attach the result and render the record anew; return what was found.
 
     Args:
         folder: the record's; or the run's, whose `report` is taken.
+        say: told how far it is, where it takes long.
 
     Raises:
-        UsageError: there is no record, or its run is not found. SandboxError: nothing can be sealed here.
+        UsageError: there is no record, its run is not found, or its line cannot be built again.
+        SandboxError: nothing can be sealed here.
     """
+    if not 0.0 <= asked.tolerance <= MOST_TOLERANCE:
+        raise UsageError(f"The tolerance is {asked.tolerance:g}; it may be 0 to {MOST_TOLERANCE:g}.")
     began = datetime.now(tz=UTC)
     record_folder = _record_folder(folder)
     data, problems = read_manifest(record_folder)
@@ -135,9 +152,11 @@ def verify(folder: Path, asked: Asked) -> Verified:
     altered += _altered(record_folder, record, root, asked.expect)
     if altered:
         return _refused(record_folder, asked, altered, record.digest, began)
+    base = (root / Origin.read(record_folder).base).resolve()
+    sources = inputs_of_rebuild(record_folder, root, base) if asked.depth == "train" else []
     with TemporaryDirectory(prefix="acclimate-verify-") as name:
         place = Path(name)
-        plan = _plan(record_folder, record, root, asked, place)
+        plan = _plan(record_folder, record, root, base, asked, place)
         sealed = _sealed(plan, record, place)
         findings = _found(place, sealed)
         other_code = [each for each in findings if each.where.startswith(_CODE)]
@@ -146,11 +165,20 @@ def verify(folder: Path, asked: Asked) -> Verified:
             return _refused(record_folder, asked, [*broken, *findings], record.digest, began)
         log = _log_text(sealed, findings)
         if other_code:
-            told = [Finding("step", "the program", each.expected, each.found) for each in other_code]
+            found = [Finding("step", "the program", each.expected, each.found) for each in other_code]
             return Verified(
-                record_folder, asked.depth, (), (*findings, *told), None, record.digest, _since(began)
+                record_folder, asked.depth, (), (*findings, *found), None, record.digest, _since(began)
             )
         result = _result(record, plan, sealed, findings, place, log, began)
+        again: Retrained | None = None
+        if asked.depth == "train" and not findings:
+            again = _built_again(record, plan, sources, asked.tolerance, place / "again", say)
+            if again.broken_off:
+                told, digest = again.broken_off, record.digest
+                return Verified(record_folder, asked.depth, (), told, None, digest, _since(began), (), again)
+            findings = list(again.findings)
+            log = f"{log}\n{_log_text(again.sealed, again.unequal)}"
+            result = _with(result, again, log)
         attach(record_folder, result, log)
     proofs = _proofs_attached(record_folder, record, asked.lean)
     written = _rendered(record_folder, record, root, proofs)
@@ -163,6 +191,7 @@ def verify(folder: Path, asked: Asked) -> Verified:
         written.digest,
         _since(began),
         tuple(proofs),
+        again,
         {each.id: each.verdict for each in written.claims},
     )
 
@@ -281,7 +310,7 @@ def _pictures(root: Path, record: Record) -> set[ImageRef]:
 # --- what is run ---------------------------------------------------------------------------------
 
 
-def _plan(folder: Path, record: Record, root: Path, asked: Asked, place: Path) -> Plan:
+def _plan(folder: Path, record: Record, root: Path, base: Path, asked: Asked, place: Path) -> Plan:
     outside = place / "pictures"
     outside.mkdir()
     store, copies = ImageStore(root), ImageStore(outside)
@@ -292,7 +321,7 @@ def _plan(folder: Path, record: Record, root: Path, asked: Asked, place: Path) -
     return Plan(
         record=str(folder),
         root=str(root),
-        base=str((root / Origin.read(folder).base).resolve()),
+        base=str(base),
         folders=[(each.step, str(root / each.folder)) for each in record.artifacts],
         pictures=str(outside),
         depth=asked.depth,
@@ -313,7 +342,7 @@ def _sealed(plan: Plan, record: Record, place: Path) -> Sealed:
     binds += [
         Bind(root / name, str(root / name)) for name in ("images", "claims.jsonl") if (root / name).exists()
     ]
-    if plan.depth != "score":
+    if plan.depth == "generate":
         binds += _models(load_recipe(Path(plan.record) / RECIPE), Path(plan.base))
     command = [sys.executable, "-m", "acclimate.verify.inside", str(place / "plan.json"), "/out"]
     return run_sealed(
@@ -326,6 +355,22 @@ def _models(recipe: Recipe, base: Path) -> list[Bind]:
     folder = (base / recipe.train.model).resolve()
     inside_package = folder.is_relative_to(Path(__file__).resolve().parents[1])
     return [] if inside_package or not folder.is_dir() else [Bind(folder, str(folder))]
+
+
+def _built_again(
+    record: Record,
+    plan: Plan,
+    sources: Sequence[Bind],
+    tolerance: float,
+    place: Path,
+    say: Callable[[str], None],
+) -> Retrained:
+    """Build the record's line again in an empty folder, and say before that how long it may take."""
+    folder, root, base = (Path(each) for each in (plan.record, plan.root, plan.base))
+    n, took = len(record.artifacts), recorded_seconds(record, root)
+    say(f"The run's {n} steps took {took:.0f} s; building them again takes about as long.")
+    place.mkdir()
+    return retrained(record, folder, root, base, place, inputs=sources, tolerance=tolerance, say=say)
 
 
 def _found(place: Path, sealed: Sealed) -> list[Finding]:
@@ -370,6 +415,20 @@ def _result(
     )
 
 
+def _with(result: VerificationResult, again: Retrained, log: str) -> VerificationResult:
+    """Return the result with what was found of the line that was built again."""
+    checks = (*result.checks, *again.checks)
+    return result.model_copy(
+        update={
+            "commands": (*result.commands, " ".join(again.sealed.command)),
+            "ended": moment(datetime.now(tz=UTC)),
+            "checks": checks,
+            "success": all(each.ok for each in checks),
+            "log_sha256": sha256_text(log),
+        }
+    )
+
+
 def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
     """Yield, of every claim with a number, whether the number was found again."""
     found: Mapping[str, Any] = {}
@@ -386,7 +445,7 @@ def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
 
 def _family_checks(findings: Sequence[Finding], depth: Depth) -> Iterator[Check]:
     for name, kinds in _FAMILIES.items():
-        if kinds == ("reply",) and depth == "score":
+        if kinds == ("reply",) and depth != "generate":
             continue
         yield _check(name, (), 0, sum(each.check in kinds for each in findings), None)
     known = {kind for kinds in _FAMILIES.values() for kind in kinds}
