@@ -17,6 +17,7 @@ from acclimate.errors import ArtifactError
 from acclimate.files import JSON, sync_folder
 from acclimate.report.evidence.digests import sha256_of
 from acclimate.report.evidence.shape import canonical
+from acclimate.report.proved import Stated
 from acclimate.report.tested import Claim
 
 FILE = "claims.jsonl"
@@ -24,7 +25,7 @@ _FIRST = "0" * 64
 _FIELDS = frozenset({"n", "at", "claim", "model", "written", "previous", "sha256"})
 
 
-def note_claims(root: Path, claims: Iterable[Claim], model: str, *, scored: bool) -> None:
+def note_claims(root: Path, claims: Iterable[Claim | Stated], model: str, *, scored: bool) -> None:
     """Write down the claims that are not yet written down for a model, durably.
 
     Args:
@@ -35,7 +36,7 @@ def note_claims(root: Path, claims: Iterable[Claim], model: str, *, scored: bool
     Raises:
         ArtifactError: the file's chain is broken, or it cannot be written.
     """
-    wanted = [each.model_dump(mode="json") for each in claims]
+    wanted = [_noted(each)[1] for each in claims]
     if not wanted:
         return
     path = root / FILE
@@ -71,7 +72,7 @@ def note_claims(root: Path, claims: Iterable[Claim], model: str, *, scored: bool
     sync_folder(root)
 
 
-def written_before(root: Path, claims: Iterable[Claim], model: str) -> frozenset[str]:
+def written_before(root: Path, claims: Iterable[Claim | Stated], model: str) -> frozenset[str]:
     """Return the ids of the claims that were written down before the model had scores.
 
     Raises:
@@ -82,7 +83,15 @@ def written_before(root: Path, claims: Iterable[Claim], model: str) -> frozenset
     before = {
         sha256_of(each["claim"]) for each in lines if (each["model"], each["written"]) == (model, "before")
     }
-    return frozenset(each.id for each in claims if sha256_of(each.model_dump(mode="json")) in before)
+    noted = map(_noted, claims)
+    return frozenset(name for name, claim in noted if sha256_of(claim) in before)
+
+
+def _noted(claim: Claim | Stated) -> tuple[str, dict[str, JSON]]:
+    """Return a claim's id, and what is written down of it."""
+    if isinstance(claim, Stated):
+        return claim.proof.id, claim.noted()
+    return claim.id, claim.model_dump(mode="json")
 
 
 def _chain(content: bytes, path: Path) -> list[Mapping[str, Any]]:

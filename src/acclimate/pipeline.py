@@ -29,8 +29,10 @@ from acclimate.evaluate.stage import EvaluateConfig
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.recorded import Origin, Written, inputs_of, quality_of, write_record
+from acclimate.recorded import Origin, Written, inputs_of, proofs_of, quality_of, write_record
 from acclimate.report.inputs import Audit, ReportInputs
+from acclimate.report.proved import Stated
+from acclimate.report.tested import Claim
 from acclimate.steps import (
     Part,
     composition_step,
@@ -113,6 +115,7 @@ class Line:
 
     def _plan(self) -> None:
         recipe, place, own = self.recipe, self.place, self.steps
+        proofs_of(recipe, self.base)  # one that is missing is told before anything is run
         start = Model.checkpoint(recipe.train.model, self.base, "train.model")
         told = self._composed() if recipe.ingest is not None else None
         if recipe.conversations:
@@ -431,7 +434,11 @@ class Line:
         scored = self.steps.get("evaluate-adapted")
         if scored is not None:
             is_there = artifacts.finished(scored, self.root) is not None
-            note_claims(self.root, self.recipe.report.claims, fingerprint(scored), scored=is_there)
+            claims: tuple[Claim | Stated, ...] = (
+                *self.recipe.report.claims,
+                *proofs_of(self.recipe, self.base),
+            )
+            note_claims(self.root, claims, fingerprint(scored), scored=is_there)
 
     def _remedy(self, missing: str) -> str:
         """Return what to do about a step that the recipe has not."""
@@ -476,7 +483,8 @@ class Line:
         out = self.root / "report"
         quality, told = quality_of(self.root, homes)
         origin = Origin.of(self.base, self.root, out, audits, (*notes, *told), quality)
-        inputs = inputs_of(self.recipe, self.root, homes, self.store, origin)
+        proofs = proofs_of(self.recipe, self.base)
+        inputs = inputs_of(self.recipe, self.root, homes, self.store, origin, proofs)
         written = write_record(self.recipe, self.root, homes, inputs, out, origin=origin)
         self._reported = inputs, written
         cards = write_cards(self.recipe, self.base, self.root, homes, inputs, written)

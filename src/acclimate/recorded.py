@@ -3,14 +3,14 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from acclimate.artifacts import RECORD, RUN
 from acclimate.claimed import written_before
-from acclimate.errors import ArtifactError, DataError
+from acclimate.errors import ArtifactError, DataError, RecipeError
 from acclimate.evaluate.stage import primary_by_benchmark
 from acclimate.files import ImageStore, read_json, read_records, sha256_file, write_json, write_text
 from acclimate.gathered import report_inputs
@@ -26,22 +26,27 @@ from acclimate.report.evidence.assemble import (
     assemble,
     empirical,
     environment_of,
+    mathematical,
 )
 from acclimate.report.evidence.digests import record_json
-from acclimate.report.evidence.gate import Attachment
+from acclimate.report.evidence.gate import ABSENT_CODES, Absent, Attachment
 from acclimate.report.evidence.manifest import write_manifest
 from acclimate.report.evidence.record import (
     ArtifactEntry,
     ArtifactRef,
+    ClaimEntry,
     CodeEntry,
     FileEntry,
     Input,
+    ProofEntry,
     Provenance,
     Question,
     Record,
     Source,
 )
 from acclimate.report.inputs import AblationArm, Audit, Baseline, BenchmarkFacts, ReportInputs
+from acclimate.report.proved import FOLDER as PROOFS
+from acclimate.report.proved import Stated, stated
 from acclimate.report.quality_tables import quality_from
 from acclimate.report.side_by_side import SideBySide, side_by_side
 from acclimate.report.stage import report_measurements, write_report
@@ -51,7 +56,7 @@ VERIFICATIONS, RESULT = "verification", "result.json"
 """Of a record's folder: `verification/<n>/result.json`, n from 1."""
 RECIPE, ORIGIN = "recipe.yaml", "origin.json"
 PAGES = ("index.html", "report.md", "tables.tex", "summary.json", RECIPE, ORIGIN)
-FOLDERS = ("examples", "figures")
+FOLDERS = ("examples", "figures", PROOFS)
 """Of a record's folder: what the pages are, besides the single files."""
 QUALITY, MEASURED = "quality", "of.json"
 """In a run's folder: the measures of its tasks, and there the fingerprint of the judged tasks they are of."""
@@ -76,6 +81,8 @@ class Origin:
     """Sentences that the caller added."""
     quality: Mapping[str, Any] | None = None
     """What was measured of the tasks' quality, as `quality.json` has it; None where it was not."""
+    unproved: Mapping[str, Absent] = field(default_factory=dict)
+    """Why the last verification could not check a proof, by claim."""
 
     @classmethod
     def of(
@@ -104,8 +111,10 @@ class Origin:
                 Audit(one["title"], tuple(one["columns"]), tuple(map(tuple, one["rows"])), one["note"])
                 for one in data["audits"]
             ]
-            notes = tuple(map(str, data["notes"]))
-            return cls(str(data["base"]), str(data["run"]), tuple(audits), notes, data["quality"])
+            told = dict(data.get("unproved", {}))
+            unproved = {name: code for name, code in told.items() if code in ABSENT_CODES}
+            notes, quality = tuple(map(str, data["notes"])), data.get("quality")
+            return cls(str(data["base"]), str(data["run"]), tuple(audits), notes, quality, unproved)
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} is not what a record holds; render the report again.") from error
 
@@ -153,23 +162,80 @@ def write_record(
     measurements = report_measurements(inputs, recipe.report)
     standing = judged(inputs.claims, measurements, inputs.written_before)
     draft = contents_of(recipe, root, homes, inputs, standing)
-    shown = assemble(draft, attachments, chain=chain)
+    shown = assemble(draft, attachments, chain=chain, unproved=origin.unproved)
     summary = write_report(replace(inputs, record=shown, corrections=chain.lines), out, recipe.report)
     write_text(out / RECIPE, recipe_text(recipe))
     write_json(out / ORIGIN, asdict(origin))
-    record = assemble(replace(draft, files=tuple(page_entries(out))), attachments, chain=chain)
+    _write_proofs(out, inputs.proofs)
+    whole = replace(draft, files=tuple(page_entries(out)))
+    record = assemble(whole, attachments, chain=chain, unproved=origin.unproved)
     write_manifest(out, record_json(record))
     return Written(record, summary, tuple(measurements))
 
 
+def _write_proofs(out: Path, proofs: Iterable[Stated]) -> None:
+    """Write the sources of the proofs, and remove those of an earlier recipe."""
+    texts = {each.path: each.source for each in proofs}
+    for path in sorted((out / PROOFS).glob("*")):
+        if f"{PROOFS}/{path.name}" not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_bytes(text.encode("utf-8"))
+
+
+def proofs_of(recipe: Recipe, base: Path) -> tuple[Stated, ...]:
+    """Return the recipe's mathematical claims with the sources of their proofs.
+
+    Args:
+        base: what the recipe's paths count from: its folder.
+
+    Raises:
+        RecipeError: a source is missing, or does not state its theorem; the message names the key.
+    """
+    found = []
+    for at, proof in enumerate(recipe.report.proofs):
+        path, key = base / proof.file, f"report.proofs.{at}.file"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RecipeError(
+                f"{key}: {path} cannot be read ({error.strerror}). Put the Lean source of {proof.id!r} there "
+                "(the path counts from the recipe's folder), or take the entry out of report.proofs."
+            ) from error
+        found.append(stated(proof, data, f"{key}: {path}"))
+    return tuple(found)
+
+
+def kept_proofs(recipe: Recipe, record: Path) -> tuple[Stated, ...]:
+    """Return the same from the sources that a written record keeps.
+
+    Raises:
+        DataError: one is missing there. RecipeError: one does not state its theorem.
+    """
+    found = []
+    for proof in recipe.report.proofs:
+        path = record / PROOFS / f"{proof.id}.lean"
+        if not path.is_file():
+            raise DataError(f"{path} is missing; the record is not whole. Restore it from a copy.")
+        found.append(stated(proof, path.read_bytes(), str(path)))
+    return tuple(found)
+
+
 def inputs_of(
-    recipe: Recipe, root: Path, homes: Mapping[str, Path], store: ImageStore, origin: Origin
+    recipe: Recipe,
+    root: Path,
+    homes: Mapping[str, Path],
+    store: ImageStore,
+    origin: Origin,
+    proofs: Sequence[Stated] = (),
 ) -> ReportInputs:
     """Return what the report of a finished run shows.
 
     Args:
         root: the run's folder. homes: its finished artifacts by step, in the order of the line.
         store: gives the pictures.
+        proofs: the recipe's mathematical claims.
 
     Raises:
         ArtifactError: the claims' own record is broken.
@@ -204,7 +270,8 @@ def inputs_of(
         task_types=task_types,
         quality=quality,
         claims=claims,
-        written_before=written_before(root, claims, model),
+        proofs=tuple(proofs),
+        written_before=written_before(root, (*claims, *proofs), model),
         checkpoint=_relative(homes["train"] / "checkpoint", root / origin.base),
     )
 
@@ -287,7 +354,10 @@ def contents_of(
     return Contents(
         title=recipe.report.title,
         question=question,
-        claims=tuple(empirical(each, question) for each in standing),
+        claims=(
+            *(empirical(each, question) for each in standing),
+            *(_mathematical(each, question, inputs) for each in inputs.proofs),
+        ),
         provenance=_provenance(recipe, homes, inputs),
         limits=tuple(_limits(inputs)),
         artifacts=tuple(_entries(root, homes)),
@@ -295,6 +365,18 @@ def contents_of(
         code=CodeEntry(version=version("acclimate"), source_sha256=code_digest()),
         environment=environment_of(trained),
         seeds=_seeds(recipe),
+    )
+
+
+def _mathematical(claim: Stated, question: Question, inputs: ReportInputs) -> ClaimEntry:
+    own = claim.proof
+    return mathematical(
+        own.id,
+        own.sentence,
+        claim.statement,
+        question,
+        written="before" if own.id in inputs.written_before else "after",
+        proof=ProofEntry(path=claim.path, sha256=claim.sha256, theorem=own.theorem),
     )
 
 

@@ -31,6 +31,8 @@ def evidence(record: Record | None, corrections: Sequence[Correction]) -> tuple[
     blocks: list[Block] = [Text(_TEXT), Points(tuple(told)), _standing(record)]
     if record.claims:
         blocks.append(_claims(record))
+    if any(each.kind == "mathematical" for each in record.claims):
+        blocks.append(_proofs(record))
     if record.provenance.sources:
         blocks.append(_sources(record))
     if corrections:
@@ -86,6 +88,38 @@ def _claims(record: Record) -> Table:
             )
             for each in record.claims
         ),
+    )
+
+
+def _proofs(record: Record) -> Table:
+    """Return each mathematical claim beside the theorem that was, or would be, proved."""
+    rows = [
+        Row(
+            (
+                Cell(each.id),
+                Cell(each.sentence),
+                Cell(each.printed or each.statement or "–"),
+                Cell("as Lean prints it" if each.printed else "as the source states it"),
+                Cell(each.verdict.status, tone=_TONES[each.verdict.status]),
+                Cell("–" if each.proof is None else each.proof.path),
+            )
+        )
+        for each in record.claims
+        if each.kind == "mathematical"
+    ]
+    return Table(
+        "proofs",
+        "Claims by proof",
+        (
+            Column("claim"),
+            Column("sentence", is_wide=True),
+            Column("theorem", is_wide=True),
+            Column("stated"),
+            Column("verdict"),
+            Column("proof"),
+        ),
+        tuple(rows),
+        "A proof is of the theorem. That the theorem says what the sentence says is for the reader to judge.",
     )
 
 

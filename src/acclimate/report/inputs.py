@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from acclimate.records import Score
 from acclimate.report.evidence.corrections import Correction
 from acclimate.report.evidence.record import Record
+from acclimate.report.proved import Stated
 from acclimate.report.reliance import Reliance
 from acclimate.report.robustness import Robustness
 from acclimate.report.tested import Claim
@@ -181,8 +182,10 @@ class ReportInputs:
     benchmarks together is left out."""
     claims: tuple[Claim, ...] = ()
     """What the recipe claims, in its order."""
+    proofs: tuple[Stated, ...] = ()
+    """What the recipe claims of mathematics, in its order, with the sources of the proofs."""
     written_before: frozenset[str] = frozenset()
-    """Ids of the claims that stood, word for word, before the trained model was scored."""
+    """Ids of the claims and proofs that stood, word for word, before the trained model was scored."""
     baselines: tuple[Baseline, ...] = ()
     """Further models, in the order of their columns; their scores are among `scores`."""
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from acclimate.records import Measurement
 from acclimate.report.evidence.wording import says_verified, sentence_is_cut, title_is_cut
 from acclimate.report.inputs import BenchmarkFacts, ReportInputs
 from acclimate.report.measure import COMPARISONS, Sum, Summary, measure, summary
+from acclimate.report.proved import Proof
 from acclimate.report.statistics import N_DRAWS
 from acclimate.report.tested import Claim
 
@@ -78,6 +79,9 @@ class ReportConfig(BaseModel):
     of their own, and not in the headline."""
     published: Published | None = None
     """Numbers of a publication that stand beside the measured ones."""
+    proofs: tuple[Proof, ...] = ()
+    """What is claimed of mathematics, each decided by a Lean 4 proof: the record keeps the sources, and
+    `acclimate verify` checks them."""
     publisher: str = Field(default="not named", min_length=1)
     """Who publishes the record."""
 
@@ -90,13 +94,14 @@ class ReportConfig(BaseModel):
             said = says_verified(text, gate_opened=False)
             if said:
                 raise ValueError(f"report.{name}: only the gate may say {said!r}; use another word")
-        for each in self.claims:
+        sentences: tuple[Claim | Proof, ...] = (*self.claims, *self.proofs)
+        for each in sentences:
             said = says_verified(each.sentence, gate_opened=False)
             if said:
                 raise ValueError(f"claim {each.id}: only the gate may say {said!r}; write what is measured")
             if sentence_is_cut(each.sentence):
                 raise ValueError(f"claim {each.id}: the sentence is cut off or has no end; write it whole")
-        names = [each.id for each in self.claims]
+        names = [each.id for each in sentences]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"claim {twice[0]} stands twice; give each an id of its own")

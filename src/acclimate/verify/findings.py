@@ -15,10 +15,11 @@ Check: TypeAlias = Literal[
     "claim",
     "reply",
     "step",
+    "retrained",
 ]
 """What was looked at: a file's hash, an artifact's identity, a picture's bytes, a stored score, a stored
-count, a page or table, the manifest, the corrections, the claims' own record, a model's reply, a rebuilt
-step."""
+count, a page or table, the manifest, the corrections, the claims' own record, a model's reply, the
+sealed run itself, what the line gives when it is built again."""
 
 
 @dataclass(frozen=True, slots=True)

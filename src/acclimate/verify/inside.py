@@ -15,7 +15,7 @@ from acclimate.errors import AcclimateError
 from acclimate.files import ImageStore, read_json, read_records, write_json
 from acclimate.pipeline import FIRST_STAGE
 from acclimate.recipe import Recipe, load_recipe
-from acclimate.recorded import RECIPE, Origin, inputs_of, write_record
+from acclimate.recorded import RECIPE, Origin, inputs_of, kept_proofs, write_record
 from acclimate.records import Item
 from acclimate.report.evidence.record import Depth
 from acclimate.verify.findings import Finding
@@ -62,7 +62,8 @@ def findings_of(plan: Plan, out: Path) -> Iterator[Finding]:
     recipe = load_recipe(record / RECIPE)
     store = ImageStore(out / "store", behind=(root, Path(plan.pictures)))
     try:
-        inputs = inputs_of(recipe, root, homes, store, Origin.read(record))
+        proofs = kept_proofs(recipe, record)
+        inputs = inputs_of(recipe, root, homes, store, Origin.read(record), proofs)
         write_record(recipe, root, homes, inputs, out / AGAIN, history=record, origin=Origin.read(record))
     except AcclimateError as error:
         yield Finding("page", plan.record, "artifacts that a record can be rendered from", str(error))

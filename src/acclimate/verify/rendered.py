@@ -12,7 +12,7 @@ from acclimate.report.evidence.corrections import FILE as CORRECTIONS
 from acclimate.report.evidence.manifest import FILE as MANIFEST
 from acclimate.verify.findings import Finding
 
-_TEXT = frozenset({".html", ".md", ".tex", ".csv", ".json", ".svg", ".yaml"})
+_TEXT = frozenset({".html", ".md", ".tex", ".csv", ".json", ".svg", ".yaml", ".lean"})
 _TOKEN = re.compile(r"<[^>]*>|[^\s<>]+")
 _APART = (MANIFEST, CORRECTIONS, "verification/")
 """Not made by rendering, or compared by themselves."""

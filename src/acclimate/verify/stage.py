@@ -5,11 +5,10 @@ would make the alteration follow. Else the result is attached, good or bad, and 
 the verdict that it gives.
 """
 
-import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +17,18 @@ from typing import Any
 from acclimate.artifacts import RECORD
 from acclimate.carded import follow
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
-from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json, write_text
+from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json
 from acclimate.recipe import Recipe, load_recipe
-from acclimate.recorded import RECIPE, RESULT, VERIFICATIONS, Origin, attached_to, inputs_of, write_record
+from acclimate.recorded import (
+    RECIPE,
+    RESULT,
+    VERIFICATIONS,
+    Origin,
+    attached_to,
+    inputs_of,
+    kept_proofs,
+    write_record,
+)
 from acclimate.records import ImageCaption, ImageRef, Item
 from acclimate.report.evidence import corrections
 from acclimate.report.evidence.attached import gate_problems
@@ -32,9 +40,19 @@ from acclimate.report.evidence.record import Depth, Environment, Record, Verdict
 from acclimate.report.evidence.result import Check, VerificationResult, holds
 from acclimate.report.evidence.shape import Problem, parsed
 from acclimate.sandbox import ENVIRONMENT, Bind, Sealed, run_sealed
+from acclimate.verify.attempt import LOG, NAMESPACES, attach, moment, sha256_text
 from acclimate.verify.findings import Finding
 from acclimate.verify.inside import AGAIN, FINDINGS, Plan
 from acclimate.verify.integrity import artifact_findings, changed, picture_findings
+from acclimate.verify.proved import Lean, Proved, checked, log_of, result_of
+from acclimate.verify.retrained import (
+    MOST_TOLERANCE,
+    TOLERANCE,
+    Retrained,
+    inputs_of_rebuild,
+    recorded_seconds,
+    retrained,
+)
 
 _APART = (MANIFEST, corrections.FILE, f"{VERIFICATIONS}/")
 _ITEMS, _PAIRS, _HELD_OUT = "items.parquet", "pairs.parquet", "held_out.parquet"
@@ -50,8 +68,8 @@ _BYTES = ("shape", "altered_form", "altered_section", "altered_record")
 """Rules about the manifest's bytes; what breaks them is named by them."""
 _CODE = f"{MANIFEST}: code."
 """Where a manifest names the program; another one's result is shown and not attached."""
-_LOG = "log.txt"
-_LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 7 * 86_400.0}
+_LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 1800.0}
+"""Of the first sealed run; what is trained again has a limit of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +85,10 @@ class Asked:
     """The run's folder, where it is not where the record says."""
     expect: str | None = None
     """The digest that was noted when the record was written; None compares nothing."""
+    tolerance: float = TOLERANCE
+    """At depth `train`: largest difference of a claim's measurement, 0 to `MOST_TOLERANCE`."""
+    lean: Lean = field(default_factory=Lean)
+    """What checks the record's proofs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +107,37 @@ class Verified:
     digest: str
     """Of the record as it now stands."""
     seconds: float
+    proofs: tuple[Proved, ...] = ()
+    """What became of each proof, in the record's order."""
+    retrained: Retrained | None = None
+    """What the line that was built again is; None at other depths."""
+    claims: Mapping[str, Verdict] = field(default_factory=dict)
+    """Every claim's verdict, once the result is attached."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.altered and not self.findings
+        """Whether nothing was found and no proof was refused."""
+        return not self.altered and not self.findings and not self.refused
+
+    @property
+    def refused(self) -> tuple[Proved, ...]:
+        """The proofs that were refused."""
+        return tuple(each for each in self.proofs if each.result.status == "refused")
 
 
-def verify(folder: Path, asked: Asked) -> Verified:
+def verify(folder: Path, asked: Asked, say: Callable[[str], None] = lambda _: None) -> Verified:
     """Verify a record, attach the result and render the record anew; return what was found.
 
     Args:
         folder: the record's; or the run's, whose `report` is taken.
+        say: told how far it is, where it takes long.
 
     Raises:
-        UsageError: there is no record, or its run is not found. SandboxError: nothing can be sealed here.
+        UsageError: there is no record, its run is not found, or its line cannot be built again.
+        SandboxError: nothing can be sealed here.
     """
+    if not 0.0 <= asked.tolerance <= MOST_TOLERANCE:
+        raise UsageError(f"The tolerance is {asked.tolerance:g}; it may be 0 to {MOST_TOLERANCE:g}.")
     began = datetime.now(tz=UTC)
     record_folder = _record_folder(folder)
     data, problems = read_manifest(record_folder)
@@ -116,9 +153,11 @@ def verify(folder: Path, asked: Asked) -> Verified:
     altered += _altered(record_folder, record, root, asked.expect)
     if altered:
         return _refused(record_folder, asked, altered, record.digest, began)
+    base = (root / Origin.read(record_folder).base).resolve()
+    sources = inputs_of_rebuild(record_folder, root, base) if asked.depth == "train" else []
     with TemporaryDirectory(prefix="acclimate-verify-") as name:
         place = Path(name)
-        plan = _plan(record_folder, record, root, asked, place)
+        plan = _plan(record_folder, record, root, base, asked, place)
         sealed = _sealed(plan, record, place)
         findings = _found(place, sealed)
         other_code = [each for each in findings if each.where.startswith(_CODE)]
@@ -127,15 +166,34 @@ def verify(folder: Path, asked: Asked) -> Verified:
             return _refused(record_folder, asked, [*broken, *findings], record.digest, began)
         log = _log_text(sealed, findings)
         if other_code:
-            told = [Finding("step", "the program", each.expected, each.found) for each in other_code]
+            found = [Finding("step", "the program", each.expected, each.found) for each in other_code]
             return Verified(
-                record_folder, asked.depth, (), (*findings, *told), None, record.digest, _since(began)
+                record_folder, asked.depth, (), (*findings, *found), None, record.digest, _since(began)
             )
         result = _result(record, plan, sealed, findings, place, log, began)
-        _attach(record_folder, result, log)
-    written = _rendered(record_folder, record, root)
+        again: Retrained | None = None
+        if asked.depth == "train" and not findings:
+            again = _built_again(record, plan, sources, asked.tolerance, place / "again", say)
+            if again.broken_off:
+                told, digest = again.broken_off, record.digest
+                return Verified(record_folder, asked.depth, (), told, None, digest, _since(began), (), again)
+            findings = list(again.findings)
+            log = f"{log}\n{_log_text(again.sealed, again.unequal)}"
+            result = _with(result, again, log)
+        attach(record_folder, result, log)
+    proofs = _proofs_attached(record_folder, record, asked.lean)
+    written = _rendered(record_folder, record, root, proofs)
     return Verified(
-        record_folder, asked.depth, (), tuple(findings), written.gate.verdict, written.digest, _since(began)
+        record_folder,
+        asked.depth,
+        (),
+        tuple(findings),
+        written.gate.verdict,
+        written.digest,
+        _since(began),
+        tuple(proofs),
+        again,
+        {each.id: each.verdict for each in written.claims},
     )
 
 
@@ -222,7 +280,7 @@ def _attempt_findings(folder: Path, attempt: Attachment) -> Iterator[Finding]:
     home = Path(attempt.ref.path).parent
     files = {RESULT: attempt.ref.sha256}
     if not isinstance(found, list):
-        files[_LOG] = found.log_sha256
+        files[LOG] = found.log_sha256
     yield from changed(folder / home, files, f"record/{home.as_posix()}")
 
 
@@ -253,7 +311,7 @@ def _pictures(root: Path, record: Record) -> set[ImageRef]:
 # --- what is run ---------------------------------------------------------------------------------
 
 
-def _plan(folder: Path, record: Record, root: Path, asked: Asked, place: Path) -> Plan:
+def _plan(folder: Path, record: Record, root: Path, base: Path, asked: Asked, place: Path) -> Plan:
     outside = place / "pictures"
     outside.mkdir()
     store, copies = ImageStore(root), ImageStore(outside)
@@ -264,7 +322,7 @@ def _plan(folder: Path, record: Record, root: Path, asked: Asked, place: Path) -
     return Plan(
         record=str(folder),
         root=str(root),
-        base=str((root / Origin.read(folder).base).resolve()),
+        base=str(base),
         folders=[(each.step, str(root / each.folder)) for each in record.artifacts],
         pictures=str(outside),
         depth=asked.depth,
@@ -285,7 +343,7 @@ def _sealed(plan: Plan, record: Record, place: Path) -> Sealed:
     binds += [
         Bind(root / name, str(root / name)) for name in ("images", "claims.jsonl") if (root / name).exists()
     ]
-    if plan.depth != "score":
+    if plan.depth == "generate":
         binds += _models(load_recipe(Path(plan.record) / RECIPE), Path(plan.base))
     command = [sys.executable, "-m", "acclimate.verify.inside", str(place / "plan.json"), "/out"]
     return run_sealed(
@@ -298,6 +356,22 @@ def _models(recipe: Recipe, base: Path) -> list[Bind]:
     folder = (base / recipe.train.model).resolve()
     inside_package = folder.is_relative_to(Path(__file__).resolve().parents[1])
     return [] if inside_package or not folder.is_dir() else [Bind(folder, str(folder))]
+
+
+def _built_again(
+    record: Record,
+    plan: Plan,
+    sources: Sequence[Bind],
+    tolerance: float,
+    place: Path,
+    say: Callable[[str], None],
+) -> Retrained:
+    """Build the record's line again in an empty folder, and say before that how long it may take."""
+    folder, root, base = (Path(each) for each in (plan.record, plan.root, plan.base))
+    n, took = len(record.artifacts), recorded_seconds(record, root)
+    say(f"The run's {n} steps took {took:.0f} s; building them again takes about as long.")
+    place.mkdir()
+    return retrained(record, folder, root, base, place, inputs=sources, tolerance=tolerance, say=say)
 
 
 def _found(place: Path, sealed: Sealed) -> list[Finding]:
@@ -331,19 +405,29 @@ def _result(
         depth=plan.depth,
         subject=subject_digest(record),
         commands=(" ".join(sealed.command),),
-        isolation=("user", "mount", "pid", "ipc", "uts", "network"),
-        started=_moment(began),
-        ended=_moment(datetime.now(tz=UTC)),
+        isolation=NAMESPACES,
+        started=moment(began),
+        ended=moment(datetime.now(tz=UTC)),
         environment=environment,
         inputs=record.provenance.inputs,
         checks=tuple(checks),
         success=all(each.ok for each in checks),
-        log_sha256=hashlib.sha256(log.encode()).hexdigest(),
+        log_sha256=sha256_text(log),
     )
 
 
-def _moment(when: datetime) -> str:
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _with(result: VerificationResult, again: Retrained, log: str) -> VerificationResult:
+    """Return the result with what was found of the line that was built again."""
+    checks = (*result.checks, *again.checks)
+    return result.model_copy(
+        update={
+            "commands": (*result.commands, " ".join(again.sealed.command)),
+            "ended": moment(datetime.now(tz=UTC)),
+            "checks": checks,
+            "success": all(each.ok for each in checks),
+            "log_sha256": sha256_text(log),
+        }
+    )
 
 
 def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
@@ -362,7 +446,7 @@ def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
 
 def _family_checks(findings: Sequence[Finding], depth: Depth) -> Iterator[Check]:
     for name, kinds in _FAMILIES.items():
-        if kinds == ("reply",) and depth == "score":
+        if kinds == ("reply",) and depth != "generate":
             continue
         yield _check(name, (), 0, sum(each.check in kinds for each in findings), None)
     known = {kind for kinds in _FAMILIES.values() for kind in kinds}
@@ -394,18 +478,29 @@ def _log_text(sealed: Sealed, findings: Sequence[Finding]) -> str:
     return json.dumps({"sandbox": sealed.as_json(), "findings": rows}, indent=1) + f"\n\n{said}"
 
 
-def _attach(folder: Path, result: VerificationResult, log: str) -> None:
-    numbers = [int(path.name) for path in (folder / VERIFICATIONS).glob("*") if path.name.isdigit()]
-    home = folder / VERIFICATIONS / str(max(numbers, default=0) + 1)
-    home.mkdir(parents=True)
-    write_text(home / _LOG, log)
-    write_json(home / RESULT, json.loads(result.model_dump_json()))
+def _proofs_attached(folder: Path, record: Record, lean: Lean) -> list[Proved]:
+    """Check the proofs of a record and attach what was found out."""
+    began = datetime.now(tz=UTC)
+    found = checked(record, folder, lean)
+    for each in found:
+        if each.absent is None:
+            result = result_of(record, each, began, datetime.now(tz=UTC))
+            attach(folder, result, log_of(each))
+    return found
 
 
-def _rendered(folder: Path, record: Record, root: Path) -> Record:
+def _rendered(folder: Path, record: Record, root: Path, proofs: Sequence[Proved] | None = None) -> Record:
+    """Write a record anew, with the verdicts that its attempts give.
+
+    Args:
+        proofs: what was found of its proofs just now; None leaves the reasons that stand there.
+    """
     recipe, origin = load_recipe(folder / RECIPE), Origin.read(folder)
+    if proofs is not None:
+        absent = {each.claim: each.absent for each in proofs if each.absent is not None}
+        origin = replace(origin, unproved=absent)
     homes = {each.step: root / each.folder for each in record.artifacts}
-    inputs = inputs_of(recipe, root, homes, ImageStore(root), origin)
+    inputs = inputs_of(recipe, root, homes, ImageStore(root), origin, kept_proofs(recipe, folder))
     written = write_record(recipe, root, homes, inputs, folder, origin=origin)
     follow(folder, recipe, (root / origin.base).resolve(), root, homes, inputs, written)
     return written.record

@@ -17,9 +17,11 @@ from acclimate.report.evidence.gate import (
     NAME,
     Absent,
     Attachment,
+    printed_statement,
     record_verdict,
     verdict,
     verdict_of_claim,
+    with_unproved,
 )
 from acclimate.report.evidence.ladder import claim_level, is_grounded, record_level
 from acclimate.report.evidence.record import (
@@ -37,6 +39,7 @@ from acclimate.report.evidence.record import (
     Gate,
     Measured,
     Passage,
+    ProofEntry,
     Provenance,
     Question,
     Record,
@@ -160,12 +163,19 @@ def literature(
 
 
 def mathematical(
-    claim_id: str, sentence: str, statement: str, question: Question, *, written: Written = "before"
+    claim_id: str,
+    sentence: str,
+    statement: str,
+    question: Question,
+    *,
+    written: Written = "before",
+    proof: ProofEntry | None = None,
 ) -> ClaimEntry:
     """Return the entry of a claim that a proof decides: open until the gate has one.
 
     Args:
         statement: the formal statement, shown beside the sentence.
+        proof: where its source stands in the record; None for a claim without one.
     """
     relevant, why = bears(sentence, None, question)
     return ClaimEntry(
@@ -181,6 +191,7 @@ def mathematical(
         testable="Type-check a Lean 4 proof of the statement.",
         verdict=_NOTHING,
         statement=statement,
+        proof=proof,
     )
 
 
@@ -219,7 +230,7 @@ def assemble(
     attachments: Sequence[Attachment] = (),
     *,
     absent: Absent = "none_attempted",
-    unproved: Absent = "none_attempted",
+    unproved: Absent | Mapping[str, Absent] = "none_attempted",
     needs: Depth = "score",
     chain: Chain | None = None,
     registration: Registration | None = None,
@@ -229,7 +240,7 @@ def assemble(
     Args:
         attachments: the record's verification artifacts, in order.
         absent: why there is no sandbox reproduction; not read where there is one.
-        unproved: why there is no proof; not read where there is one.
+        unproved: why there is no proof, of all claims or by claim; not read where there is one.
         needs: the least depth that counts as a reproduction.
         chain: the corrections so far.
 
@@ -286,7 +297,7 @@ def with_verdicts(
     attachments: Sequence[Attachment],
     *,
     absent: Absent = "none_attempted",
-    unproved: Absent = "none_attempted",
+    unproved: Absent | Mapping[str, Absent] = "none_attempted",
 ) -> Record:
     """Return the record with the verdicts that its artifacts give, and all that follows from them.
 
@@ -297,22 +308,28 @@ def with_verdicts(
         DataError: a part is not what a record holds.
     """
     subject, needs = subject_digest(record), record.gate.needs
-    gate = record.gate.model_copy(
-        update={
-            "verdict": record_verdict(attachments, subject, absent=absent, needs=needs),
-            "attempts": tuple(each.ref for each in attachments),
-        }
-    )
     claims = []
     for claim in record.claims:
-        why = unproved if claim.kind == "mathematical" else absent
+        why = _unproved(claim.id, unproved) if claim.kind == "mathematical" else absent
         found = verdict_of_claim(claim.id, claim.kind, attachments, subject, absent=why, needs=needs)
         judged = claim.model_copy(update={"verdict": found})
         if claim.kind == "mathematical":
             held = found.status == "VERIFIED"
-            update = {"standing": "supported" if held else "open", "reason": found.reason}
+            update = {
+                "standing": "supported" if held else "open",
+                "reason": found.reason,
+                "printed": printed_statement(claim.id, attachments, subject),
+            }
             judged = judged.model_copy(update=update)
         claims.append(judged.model_copy(update={"level": claim_level(judged)}))
+    proofs = {each.id: each.verdict for each in claims if each.kind == "mathematical"}
+    whole = record_verdict(attachments, subject, absent=absent, needs=needs)
+    gate = record.gate.model_copy(
+        update={
+            "verdict": with_unproved(whole, proofs),
+            "attempts": tuple(each.ref for each in attachments),
+        }
+    )
     question = record.question.model_copy(update={"answer": answer_of(claims)})
     was_written_here = record.abstract == _abstract(question, record.claims)
     changed = record.model_copy(
@@ -326,6 +343,10 @@ def with_verdicts(
     )
     graded = changed.model_copy(update={"dimensions": dimensions_of(changed), "tier": tier_of(changed)})
     return resealed(graded)
+
+
+def _unproved(claim_id: str, told: Absent | Mapping[str, Absent]) -> Absent:
+    return told.get(claim_id, "none_attempted") if isinstance(told, Mapping) else told
 
 
 def resealed(record: Record) -> Record:

@@ -10,6 +10,7 @@ from acclimate.report.evidence.gate import (
     Attachment,
     record_verdict,
     verdict_of_claim,
+    with_unproved,
 )
 from acclimate.report.evidence.record import Record, Verdict
 from acclimate.report.evidence.shape import Problem
@@ -27,14 +28,19 @@ def gate_problems(record: Record, attachments: Sequence[Attachment]) -> list[Pro
     if tuple(each.ref for each in attachments) != record.gate.attempts:
         said = "The artifacts that were looked at are not the attempts that the gate lists."
         return [Problem("verdict_against_artifact", "gate.attempts", said, _REMEDY)]
-    absent = _absent(stated)
     subject, needs = subject_digest(record), record.gate.needs
-    due = record_verdict(attachments, subject, absent=absent, needs=needs)
-    pairs = [("gate.verdict", stated, due)]
+    pairs = []
     for at, claim in enumerate(record.claims):
+        absent = _absent(claim.verdict if claim.kind == "mathematical" else stated)
         found = verdict_of_claim(claim.id, claim.kind, attachments, subject, absent=absent, needs=needs)
         pairs.append((f"claims[{at}].verdict", claim.verdict, found))
-    return list(_differences(pairs))
+    proofs = {
+        claim.id: due
+        for claim, (_, _, due) in zip(record.claims, pairs, strict=True)
+        if claim.kind == "mathematical"
+    }
+    whole = record_verdict(attachments, subject, absent=_absent(stated), needs=needs)
+    return list(_differences([("gate.verdict", stated, with_unproved(whole, proofs)), *pairs]))
 
 
 def _absent(stated: Verdict) -> Absent:

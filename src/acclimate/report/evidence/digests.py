@@ -48,11 +48,17 @@ def subject_digest(record: Record) -> str:
     return sha256_of(
         {
             "question": data["question"]["text"],
-            "claims": [{name: each[name] for name in _OF_THE_MEASURED} for each in data["claims"]],
+            "claims": [_measured(each) for each in data["claims"]],
             "inputs": data["provenance"]["inputs"],
             "artifacts": data["artifacts"],
         }
     )
+
+
+def _measured(claim: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a verification of a claim is about; the proof only where there is one."""
+    found = {name: claim[name] for name in _OF_THE_MEASURED}
+    return found if claim["proof"] is None else {**found, "proof": claim["proof"]}
 
 
 def digest_problems(data: Mapping[str, Any]) -> list[Problem]:

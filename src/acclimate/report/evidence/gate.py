@@ -21,7 +21,14 @@ ACTIVATED = "2026-11-22"
 """From this day on `acclimate verify` existed."""
 
 Absent: TypeAlias = Literal[
-    "none_attempted", "before_activation", "no_lean", "sandbox_unavailable", "not_finished"
+    "none_attempted",
+    "before_activation",
+    "no_lean",
+    "no_library",
+    "timeout",
+    "lean_failed",
+    "sandbox_unavailable",
+    "not_finished",
 ]
 DEPTHS: tuple[Depth, ...] = ("score", "generate", "train")
 """From the shallowest to the deepest."""
@@ -30,11 +37,16 @@ _ABSENT: Mapping[Absent, str] = {
     "none_attempted": "No sandbox reproduction and no formal proof was attempted.",
     "before_activation": "The record is older than the gate, and nothing was attempted since.",
     "no_lean": "No `lean` program was found, so no proof could be checked.",
+    "no_library": "A library that the proof imports was not found, so it could not be checked.",
+    "timeout": "Lean was not done in the time it was given.",
+    "lean_failed": "Lean broke off, or answered in a way that is not known.",
     "sandbox_unavailable": "This machine has no sealed sandbox, so nothing was run.",
     "not_finished": "An attempt broke off before it had a result.",
 }
 ABSENT_CODES: frozenset[str] = frozenset(_ABSENT)
 """Reasons of a record that nothing was attempted on."""
+SEALED: frozenset[str] = frozenset({"user", "mount", "network"})
+"""Namespaces that a sandbox result must name; another one opens nothing. Source: our own rule."""
 _SHOWN: Mapping[Depth, str] = {
     "score": "The stored predictions were scored again",
     "generate": "The models were asked again",
@@ -102,11 +114,15 @@ def _of_checks(
 ) -> Verdict:
     failed = [each.name for each in checks if not each.ok]
     is_proof = artifact.kind == "proof"
+    if failed and is_proof:
+        said = next((str(each.found) for each in checks if not each.ok and each.found is not None), failed[0])
+        return Verdict(status="FAILED", code="proof_rejected", reason=f"The proof is {said}.", artifact=ref)
     if failed:
         more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
-        code: Code = "proof_rejected" if is_proof else "not_reproduced"
         reason = f"{len(failed)} of {len(checks)} checks failed: {failed[0]}{more}."
-        return Verdict(status="FAILED", code=code, reason=reason, depth=artifact.depth, artifact=ref)
+        return Verdict(
+            status="FAILED", code="not_reproduced", reason=reason, depth=artifact.depth, artifact=ref
+        )
     depth = artifact.depth
     if depth is None:
         reason = f"The formal proof type-checks: {_all(len(checks))} passed."
@@ -145,6 +161,10 @@ def opened(attachment: Attachment, subject: str) -> VerificationResult | Verdict
         return _unusable("artifact_unreadable", said, ref)
     if found.subject != subject:
         return _unusable("artifact_of_another_record", f"{ref.path} is about something else.", ref)
+    lacks = sorted(SEALED - set(found.isolation))
+    if found.kind == "sandbox" and lacks:
+        said = f"{ref.path} does not say that it was run in namespaces of its own: {', '.join(lacks)}."
+        return _unusable("not_sealed", said, ref)
     return found
 
 
@@ -161,8 +181,9 @@ def record_verdict(
 ) -> Verdict:
     """Return what all verification artifacts of a record, in order, say together.
 
-    The latest attempt of each kind and depth stands. FAILED where one of those failed; else UNVERIFIED where
-    one cannot be used (missing, altered); else VERIFIED by the deepest. Source: our own rule.
+    The latest attempt of each kind and depth stands, of proofs the latest of each claim. FAILED where one of
+    those failed; else UNVERIFIED where one cannot be used (missing, altered); else VERIFIED by the deepest.
+    Source: our own rule.
     """
     results, unusable = _standing(attachments, subject)
     return _together([verdict(each, ref, needs=needs) for ref, each in results], unusable, absent)
@@ -179,11 +200,13 @@ def verdict_of_claim(
 ) -> Verdict:
     """Return what all verification artifacts of a record say of one claim; as `record_verdict`.
 
-    Only those of the claim's kind are asked; `absent` is why there are none of them.
+    Only those of the claim's kind are asked, of proofs its own; `absent` is why there are none of them.
     """
     results, unusable = _standing(attachments, subject)
-    asked = "proof" if kind == "mathematical" else "sandbox"
-    fitting = [(ref, each) for ref, each in results if each.kind == asked]
+    if kind == "mathematical":
+        fitting = [(ref, each) for ref, each in results if claim_id in _proved(each)]
+    else:
+        fitting = [(ref, each) for ref, each in results if each.kind == "sandbox"]
     if kind == "literature" or not (fitting or unusable):
         return claim_verdict(None, claim_id, kind, absent=absent)
     single = [claim_verdict(each, claim_id, kind, ref, needs=needs) for ref, each in fitting]
@@ -193,15 +216,43 @@ def verdict_of_claim(
 def _standing(
     attachments: Sequence[Attachment], subject: str
 ) -> tuple[list[tuple[ArtifactRef, VerificationResult]], list[Verdict]]:
-    latest: dict[tuple[str, Depth | None], tuple[ArtifactRef, VerificationResult]] = {}
+    latest: dict[tuple[str, Depth | None, frozenset[str]], tuple[ArtifactRef, VerificationResult]] = {}
     unusable = []
     for each in attachments:
         found = opened(each, subject)
         if isinstance(found, Verdict):
             unusable.append(found)
         else:
-            latest[found.kind, found.depth] = (each.ref, found)
+            latest[found.kind, found.depth, _proved(found)] = (each.ref, found)
     return list(latest.values()), unusable
+
+
+def _proved(found: VerificationResult) -> frozenset[str]:
+    """Return the claims of a proof; a sandbox reproduction is told apart by its depth alone."""
+    if found.kind != "proof":
+        return frozenset()
+    return frozenset(name for each in found.checks for name in each.claims)
+
+
+def printed_statement(claim_id: str, attachments: Sequence[Attachment], subject: str) -> str | None:
+    """Return a claim's theorem as the checker printed it; None where no usable proof holds it."""
+    results, _ = _standing(attachments, subject)
+    return next((each.theorem for _, each in results if claim_id in _proved(each)), None)
+
+
+def with_unproved(whole: Verdict, claims: Mapping[str, Verdict]) -> Verdict:
+    """Return the record's verdict, which names the mathematical claims that it does not speak for.
+
+    A record that was reproduced is VERIFIED also where a proof could not be checked: each claim has a verdict
+    of its own. Its reason must not let a reader think otherwise. Source: our own rule.
+
+    Args:
+        claims: the verdicts of the mathematical claims by id.
+    """
+    shut = [f"{name} ({each.code})" for name, each in claims.items() if each.status != "VERIFIED"]
+    if whole.status != "VERIFIED" or not shut:
+        return whole
+    return whole.model_copy(update={"reason": f"{whole.reason} No proof was accepted of: {', '.join(shut)}."})
 
 
 def _together(verdicts: Sequence[Verdict], unusable: Sequence[Verdict], absent: Absent) -> Verdict:

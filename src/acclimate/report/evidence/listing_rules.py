@@ -97,6 +97,11 @@ def name_unknown(reading: Reading) -> Iterator[Finding]:
         if name not in known:
             said = f"It names {name!r}, which the record does not list."
             yield Finding(where, said, "List it, or correct the name.", name)
+    listed = {each.path: each.sha256 for each in record.files}
+    for where, claim in reading.claims():
+        if claim.proof is not None and listed.get(claim.proof.path) != claim.proof.sha256:
+            said = f"{claim.proof.path} with the hash {claim.proof.sha256[:16]}... is not among the files."
+            yield Finding(f"{where}.proof", said, "Render the record again.", claim.proof.path)
     yield from _twice("claims", (each.id for each in record.claims))
     yield from _twice("provenance.sources", (each.id for each in record.provenance.sources))
     yield from _twice("files", (each.path for each in record.files))

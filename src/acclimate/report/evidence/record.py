@@ -36,12 +36,16 @@ Code: TypeAlias = Literal[
     "none_attempted",
     "before_activation",
     "no_lean",
+    "no_library",
+    "timeout",
+    "lean_failed",
     "sandbox_unavailable",
     "not_finished",
     "artifact_missing",
     "artifact_altered",
     "artifact_unreadable",
     "artifact_of_another_record",
+    "not_sealed",
     "depth_too_shallow",
     "not_covered",
     "not_empirical",
@@ -150,6 +154,18 @@ class Mark(BaseModel):
     value: Words
 
 
+class ProofEntry(BaseModel):
+    """The Lean 4 source of a mathematical claim, which stands in the record."""
+
+    model_config = STRICT
+
+    path: Inside
+    """From the record's folder; one of its `files`."""
+    sha256: Sha256
+    theorem: Words
+    """The theorem's full name."""
+
+
 class ClaimEntry(BaseModel):
     """One sentence, what is behind it, and how it stands."""
 
@@ -178,7 +194,11 @@ class ClaimEntry(BaseModel):
     measurement: Measured | None = None
     """None where the run did not measure it."""
     statement: str | None = None
-    """A mathematical claim's formal statement."""
+    """A mathematical claim's formal statement, as its source writes it."""
+    proof: ProofEntry | None = None
+    """Of a mathematical claim: where its proof is."""
+    printed: str | None = None
+    """The same statement as the checker printed it; None before a check came so far."""
     passages: tuple[Passage, ...] = ()
     confidence: Confidence | None = None
     marks: tuple[Mark, ...] = ()
