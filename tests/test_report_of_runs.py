@@ -1,5 +1,6 @@
 """What a run's report shows beside the headline: further models, general skills, reliance, quality, costs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,15 @@ import yaml
 
 from acclimate import artifacts
 from acclimate.engines.spec import ServerExecution
-from acclimate.errors import RecipeError
-from acclimate.files import read_json, read_records, write_json
+from acclimate.errors import RecipeError, UsageError
+from acclimate.files import read_json, read_records, write_json, write_records
 from acclimate.judging import measure_quality
 from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
-from acclimate.records import Score
+from acclimate.records import Prediction, Score
+from acclimate.sandbox import available
+from acclimate.verify.asked import binds_of_asked
+from acclimate.verify.stage import Asked, verify
 from tests.small_lines import BENCHMARK, write_benchmark, write_pairs, write_recipe
 from tests.tiny_models import tiny_qwen3_vl
 
@@ -133,3 +137,31 @@ def test_a_step_notes_what_servers_took_for_it_alone(reported: Line):
     assert spent["money"] == pytest.approx(0.0014)
     place.begin()
     assert "served" not in place.how(server)
+
+
+def test_answers_of_further_models_are_scored_and_asked_again_too(reported: Line):
+    if available().tool is None:
+        pytest.skip(f"nothing can be sealed here: {available().sentence}")
+    homes = reported.build()
+    reported.report(homes)
+    found = verify(reported.root, Asked("generate", sample=2))
+    assert found.ok, [str(each) for each in (*found.altered, *found.findings)]
+    path = homes["evaluate-rival"] / "predictions.parquet"
+    rows = list(read_records(path, Prediction))
+    forged = [replace(rows[0], text=f"{rows[0].text} forged"), *rows[1:]]
+    whole = path.read_bytes()
+    write_records(path, forged, Prediction)
+    folder = path.parent.relative_to(reported.root).as_posix()
+    assert any(
+        f"{folder}/predictions.parquet" in each.where for each in verify(reported.root, Asked()).altered
+    )
+    path.write_bytes(whole)
+
+
+def test_a_further_model_on_a_server_is_not_asked_again(tmp_path: Path):
+    line = line_of(tmp_path)
+    served = line.recipe.evaluate.further[0].model_copy(update={"model": "openai:big@http://127.0.0.1:9/v1"})
+    evaluate = line.recipe.evaluate.model_copy(update={"further": (served,)})
+    recipe = line.recipe.model_copy(update={"evaluate": evaluate})
+    with pytest.raises(UsageError, match=r"evaluate\.further\.0\.model names big, a model on a server"):
+        binds_of_asked(recipe, tmp_path)

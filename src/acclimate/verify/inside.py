@@ -13,24 +13,18 @@ from pathlib import Path
 
 from acclimate.errors import AcclimateError
 from acclimate.files import ImageStore, read_json, read_records, write_json
-from acclimate.pipeline import FIRST_STAGE
 from acclimate.recipe import Recipe, load_recipe
 from acclimate.recorded import RECIPE, Origin, inputs_of, kept_proofs, write_record
 from acclimate.records import Item
 from acclimate.report.evidence.record import Depth
+from acclimate.verify.asked import asked_in
 from acclimate.verify.findings import Finding
 from acclimate.verify.regenerated import reply_findings, sample_of
 from acclimate.verify.rendered import manifest_findings, page_findings
 from acclimate.verify.rescored import score_findings
-from acclimate.workplace import Engines, Model, Place, Silent
+from acclimate.workplace import Engines, Place, Silent
 
 AGAIN, FINDINGS = "record", "findings.json"
-ROLES: Mapping[str, str] = {
-    "evaluate-base": "base",
-    "evaluate-captions": FIRST_STAGE,
-    "evaluate-adapted": "adapted",
-}
-_CHECKPOINTS: Mapping[str, str] = {"evaluate-captions": "train-captions", "evaluate-adapted": "train"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ def findings_of(plan: Plan, out: Path) -> Iterator[Finding]:
     record, root = Path(plan.record), Path(plan.root)
     homes = {step: Path(folder) for step, folder in plan.folders}
     for step in homes:
-        if step in ROLES:
+        if step.startswith("evaluate-"):
             yield from score_findings(homes[step], homes["items"], step)
     recipe = load_recipe(record / RECIPE)
     store = ImageStore(out / "store", behind=(root, Path(plan.pictures)))
@@ -77,23 +71,15 @@ def findings_of(plan: Plan, out: Path) -> Iterator[Finding]:
 def _asked_again(
     plan: Plan, recipe: Recipe, homes: Mapping[str, Path], store: ImageStore, out: Path
 ) -> Iterator[Finding]:
-
     items = list(read_records(homes["items"] / "items.parquet", Item))
     only = sample_of(items, plan.sample, plan.seed)
     place = Place(Path(plan.root), store, Engines(store, out / "hashes"), Silent())
-    for step, role in ROLES.items():
-        if step not in homes:
-            continue
-        if step in _CHECKPOINTS:
-            folder = str(homes[_CHECKPOINTS[step]] / "checkpoint")
-            model = Model.checkpoint(folder, Path(plan.base), step)
-        else:
-            model = Model.checkpoint(recipe.train.model, Path(plan.base), "train.model")
+    for each in asked_in(recipe, homes, Path(plan.base)):
         yield from reply_findings(
             homes,
-            step,
-            role,
-            model,
+            each.step,
+            each.role,
+            each.model,
             place,
             config=recipe.evaluate,
             execution=recipe.synthesize.execution,

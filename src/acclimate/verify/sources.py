@@ -94,7 +94,12 @@ def _models(recipe: Recipe, base: Path) -> Iterator[Source]:
             spec = spec_of(value, base)
         except AcclimateError as error:
             raise UsageError(f"The line cannot be built again: {key}: {error}") from error
-        yield from _of_model(key, spec)
+        if spec.engine != "transformers":
+            raise UsageError(
+                f"The line cannot be built again: {key} names {spec.model}, a model on a server, and a "
+                "sealed run has no network. Verify at depth generate, which asks the models of the run again."
+            )
+        yield from model_sources(key, spec)
 
 
 def _named_models(recipe: Recipe) -> Iterator[tuple[str, Any]]:
@@ -109,14 +114,12 @@ def _named_models(recipe: Recipe) -> Iterator[tuple[str, Any]]:
         yield "curate.reliance.model", recipe.curate.reliance.model
     if recipe.evaluate.judge is not None:
         yield "evaluate.judge", recipe.evaluate.judge
+    for at, each in enumerate(recipe.evaluate.further):
+        yield f"evaluate.further.{at}.model", each.model
 
 
-def _of_model(key: str, spec: EngineSpec) -> Iterator[Source]:
-    if spec.engine != "transformers":
-        raise UsageError(
-            f"The line cannot be built again: {key} names {spec.model}, a model on a server, and a sealed "
-            "run has no network. Verify at depth generate, which asks the models of the run again."
-        )
+def model_sources(key: str, spec: EngineSpec) -> Iterator[Source]:
+    """Yield the folder of a checkpoint, and that of the model below where it is an adapter."""
     folder = Path(spec.model)
     yield Source(key, _in_cache(folder))
     below = adapter_base(folder) if folder.exists() else None
@@ -151,11 +154,11 @@ def _in_cache(folder: Path) -> Path:
     return folder
 
 
-def shown(sources: Iterable[Source], hidden: Path, seen: Iterable[Path]) -> list[Path]:
+def shown(sources: Iterable[Source], hidden: Path | None, seen: Iterable[Path]) -> list[Path]:
     """Return the paths that are shown to a sealed run: none twice, none inside another, nothing of the run's.
 
     Args:
-        hidden: the run's folder; of a folder around it, all but that is shown.
+        hidden: the run's folder; of a folder around it, all but that is shown. None hides nothing.
         seen: what every sealed run sees already.
     """
     wanted = {path for each in sources for path in _without(each.path, hidden)}
@@ -167,7 +170,10 @@ def shown(sources: Iterable[Source], hidden: Path, seen: Iterable[Path]) -> list
     return kept
 
 
-def _without(path: Path, hidden: Path) -> Iterator[Path]:
+def _without(path: Path, hidden: Path | None) -> Iterator[Path]:
+    if hidden is None:
+        yield path
+        return
     if path.resolve().is_relative_to(hidden):
         return
     if not hidden.is_relative_to(path.resolve()):

@@ -14,11 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from huggingface_hub import constants
+
 from acclimate.artifacts import RECORD
 from acclimate.carded import follow
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
 from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json
-from acclimate.recipe import Recipe, load_recipe
+from acclimate.recipe import load_recipe
 from acclimate.recorded import (
     RECIPE,
     RESULT,
@@ -40,6 +42,7 @@ from acclimate.report.evidence.record import Depth, Environment, Record, Verdict
 from acclimate.report.evidence.result import Check, VerificationResult, holds
 from acclimate.report.evidence.shape import Problem, parsed
 from acclimate.sandbox import ENVIRONMENT, Bind, Sealed, run_sealed
+from acclimate.verify.asked import binds_of_asked
 from acclimate.verify.attempt import LOG, NAMESPACES, attach, moment, sha256_text
 from acclimate.verify.findings import Finding
 from acclimate.verify.inside import AGAIN, FINDINGS, Plan
@@ -344,18 +347,12 @@ def _sealed(plan: Plan, record: Record, place: Path) -> Sealed:
         Bind(root / name, str(root / name)) for name in ("images", "claims.jsonl") if (root / name).exists()
     ]
     if plan.depth == "generate":
-        binds += _models(load_recipe(Path(plan.record) / RECIPE), Path(plan.base))
+        binds += binds_of_asked(load_recipe(Path(plan.record) / RECIPE), Path(plan.base))
     command = [sys.executable, "-m", "acclimate.verify.inside", str(place / "plan.json"), "/out"]
+    environment = {**ENVIRONMENT, "HF_HUB_CACHE": str(constants.HF_HUB_CACHE)}
     return run_sealed(
-        command, inputs=binds, out=place / "out", environment=ENVIRONMENT, limit_s=_LIMIT_S[plan.depth]
+        command, inputs=binds, out=place / "out", environment=environment, limit_s=_LIMIT_S[plan.depth]
     )
-
-
-def _models(recipe: Recipe, base: Path) -> list[Bind]:
-    """Return the folders of the models that are asked again and that are no artifact of the run."""
-    folder = (base / recipe.train.model).resolve()
-    inside_package = folder.is_relative_to(Path(__file__).resolve().parents[1])
-    return [] if inside_package or not folder.is_dir() else [Bind(folder, str(folder))]
 
 
 def _built_again(
