@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardDa
 from typer.testing import CliRunner
 
 from acclimate.artifacts import RECORD, RUN
-from acclimate.carded import data_facts, follow, model_facts
+from acclimate.carded import Filled, data_facts, follow, model_facts
 from acclimate.cli import app
 from acclimate.errors import UsageError
 from acclimate.files import read_json
@@ -113,10 +114,9 @@ def test_cards_follow_their_record_and_not_a_copy_of_it(run: Path, tmp_path: Pat
     line.report(homes)
     before = texts(root / "cards")
     (root / "cards" / "model" / "README.md").write_text("altered", encoding="utf-8")
-    inputs, written = line._shown(homes)
-    follow(tmp_path / "copy", line.recipe, line.base, root, homes, inputs, written)
+    follow(line.card_of(homes), root, tmp_path / "copy")
     assert (root / "cards" / "model" / "README.md").read_text(encoding="utf-8") == "altered"
-    follow(root / "report", line.recipe, line.base, root, homes, inputs, written)
+    follow(line.card_of(homes), root, root / "report")
     assert texts(root / "cards") == before
 
 
@@ -252,9 +252,14 @@ def two_stages(folder: Path) -> tuple[Recipe, dict[str, Path]]:
     return Recipe.model_validate(data), homes
 
 
+def filled(recipe: Recipe, homes: Mapping[str, Path]) -> Filled:
+    """A run that was not scored."""
+    return Filled(recipe, Path(), homes, ReportInputs((), ()))
+
+
 def test_a_card_tells_both_stages_and_the_model_that_the_first_began_with(tmp_path: Path) -> None:
     recipe, homes = two_stages(tmp_path)
-    facts = model_facts(recipe, homes, ReportInputs((), ()), None)
+    facts = model_facts(filled(recipe, homes))
     assert (facts.base_model, facts.base_id, facts.base_licence) == ("acme/Tiny", "acme/Tiny", "llama3.2")
     assert [(each.name, each.licence, each.where, each.n) for each in facts.sources] == [
         ("chats", "MIT", "chats.json", None),
@@ -270,23 +275,20 @@ def test_a_card_tells_both_stages_and_the_model_that_the_first_began_with(tmp_pa
     assert (head_of(card)["base_model"], head_of(card)["base_model_relation"]) == ("acme/Tiny", "finetune")
     assert "<script" not in card
     assert "\n# owned" not in card
-    assert data_facts(recipe, tmp_path, homes, ReportInputs((), ()), None) is None
+    assert data_facts(filled(recipe, homes)) is None
 
 
 def test_a_licence_of_the_recipe_or_of_whoever_publishes_wins(tmp_path: Path) -> None:
     recipe, homes = two_stages(tmp_path)
     named = recipe.model_copy(update={"train": recipe.train.model_copy(update={"licence": "MIT"})})
-    inputs = ReportInputs((), ())
-    assert model_facts(named, homes, inputs, None).licence == "MIT"
-    assert model_facts(named, homes, inputs, None, licence="Gemma").licence == "Gemma"
+    assert model_facts(filled(named, homes)).licence == "MIT"
+    assert model_facts(replace(filled(named, homes), licence="Gemma")).licence == "Gemma"
 
 
 def test_adapted_weights_are_called_so(tmp_path: Path) -> None:
     recipe, homes = two_stages(tmp_path)
     lora = recipe.train.model_copy(update={"method": "lora"})
-    about = dict(
-        model_facts(recipe.model_copy(update={"train": lora}), homes, ReportInputs((), ()), None).about
-    )
+    about = dict(model_facts(filled(recipe.model_copy(update={"train": lora}), homes)).about)
     assert about["Second stage: method"] == "LoRA, merged: rank 16, alpha 32, on language"
 
 
@@ -296,7 +298,8 @@ def test_published_benchmarks_are_named_by_their_data_set_on_the_hub(tmp_path: P
     recipe, homes = two_stages(tmp_path)
     asked = recipe.evaluate.model_copy(update={"benchmarks": ("vqa_rad", "small.yaml")})
     found = tuple(BenchmarkFacts(name, "accuracy_strict", 3) for name in ("vqa_rad_open", "small"))
-    facts = model_facts(recipe.model_copy(update={"evaluate": asked}), homes, ReportInputs((), found), None)
+    run = filled(recipe.model_copy(update={"evaluate": asked}), homes)
+    facts = model_facts(replace(run, inputs=ReportInputs((), found)))
     assert {name: each.dataset for name, each in facts.on_hub.items()} == {
         "vqa_rad_open": "AdaptLLM/biomed-VQA-benchmark"
     }
@@ -313,7 +316,7 @@ def test_the_licence_of_general_tasks_goes_into_what_is_trained_on(tmp_path: Pat
     homes = line.build(["compose"])
     assert read_json(homes["compose"] / RECORD)["licences"] == ["CC-BY-SA-4.0", "MIT"]
     rooms = (RoomSummary("compose", 1, 1), RoomSummary("train", 1, 1))
-    facts = data_facts(line.recipe, tmp_path, homes, ReportInputs((), (), rooms), None)
+    facts = data_facts(replace(filled(line.recipe, homes), inputs=ReportInputs((), (), rooms)))
     assert facts is not None
     assert [(each.name, each.licence) for each in facts.sources] == [
         ("pairs.json", "MIT"),

@@ -22,6 +22,7 @@ from acclimate.recipe import Recipe
 from acclimate.recorded import Written
 from acclimate.report.card_text import DataSource
 from acclimate.report.dataset_card import DataFacts, DataFile, Maker, dataset_card
+from acclimate.report.evidence.record import Record
 from acclimate.report.inputs import BenchmarkFacts, ReportInputs
 from acclimate.report.model_card import CardFacts, HubBenchmark, card_files, licence_of_model
 from acclimate.steps import BASE
@@ -52,24 +53,48 @@ class _Known:
     licence: str = ""
 
 
-def write_cards(
-    recipe: Recipe, base: Path, root: Path, homes: Mapping[str, Path], inputs: ReportInputs, written: Written
-) -> Cards:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a run's cards are filled from."""
+
+    recipe: Recipe
+    base: Path
+    """What the recipe's paths count from."""
+    homes: Mapping[str, Path]
+    """The run's finished artifacts by step, in the order of the line; training is among them."""
+    inputs: ReportInputs
+    """What the report shows; of a run that was not reported, `unscored`."""
+    written: Written | None = None
+    """The run's record; None where there is none: the cards then say so."""
+    repo: str = ""
+    """`organisation/name` on the hub that the card is for; empty for a folder."""
+    licence: str = ""
+    """Named by whoever publishes; empty takes the recipe's (`train.licence`, of the model) or derives it."""
+
+    @property
+    def record(self) -> Record | None:
+        """The record's manifest."""
+        return None if self.written is None else self.written.record
+
+
+def unscored(recipe: Recipe, homes: Mapping[str, Path], store: ImageStore) -> ReportInputs:
+    """Return what a card can show of a run that was trained and not reported: its rooms and environment."""
+    return report_inputs(homes, store, keep=recipe.compose.keep, n_examples=0, limit=recipe.limit)
+
+
+def write_cards(run: Filled, root: Path) -> Cards:
     """Write `cards/model` and `cards/dataset` anew; equal inputs give equal bytes.
 
     There is no data set's card where nothing was composed: ready-made conversations have cards of their own.
 
     Args:
-        base: what the recipe's paths count from.
-        root: the run's folder. homes: its finished artifacts by step, in the order of the line.
-        inputs: what the report shows. written: the record that was made of it.
+        root: the run's folder.
 
     Raises:
         ArtifactError: an artifact's record is missing or damaged.
     """
-    facts = model_facts(recipe, homes, inputs, written)
+    facts, data = model_facts(run), data_facts(run)
     files = {f"{MODEL}/{name}": text for name, text in card_files(facts).items()}
-    data = data_facts(recipe, base, homes, inputs, written)
     if data is not None:
         files[f"{DATASET}/{README}"] = dataset_card(data)
     folder = root / CARDS
@@ -81,58 +106,28 @@ def write_cards(
     return Cards(folder, licence_of_model(facts))
 
 
-def unscored(recipe: Recipe, homes: Mapping[str, Path], store: ImageStore) -> ReportInputs:
-    """Return what a card can show of a run that was trained and not reported: its rooms and environment."""
-    return report_inputs(homes, store, keep=recipe.compose.keep, n_examples=0, limit=recipe.limit)
-
-
-def follow(
-    record: Path,
-    recipe: Recipe,
-    base: Path,
-    root: Path,
-    homes: Mapping[str, Path],
-    inputs: ReportInputs,
-    written: Written,
-) -> None:
+def follow(run: Filled, root: Path, record: Path) -> None:
     """Write the cards of a record that was rendered anew; those of a copy elsewhere stay as they are.
 
     Args:
-        record: the record's folder. The others are as in `write_cards`.
+        root: the run's folder. record: the record's.
     """
     if record.resolve() == (root / REPORT).resolve():
-        write_cards(recipe, base, root, homes, inputs, written)
+        write_cards(run, root)
 
 
-def model_files(
-    recipe: Recipe,
-    homes: Mapping[str, Path],
-    inputs: ReportInputs,
-    written: Written | None,
-    *,
-    repo: str,
-    licence: str,
-) -> dict[str, str]:
-    """Return the files of the trained model's card by their path on the hub; arguments as `model_facts`."""
-    return card_files(model_facts(recipe, homes, inputs, written, repo=repo, licence=licence))
+def model_files(run: Filled) -> dict[str, str]:
+    """Return the files of the trained model's card, by their path on the hub."""
+    return card_files(model_facts(run))
 
 
-def dataset_text(
-    recipe: Recipe,
-    base: Path,
-    homes: Mapping[str, Path],
-    inputs: ReportInputs,
-    written: Written | None,
-    *,
-    repo: str,
-    licence: str,
-) -> str:
-    """Return the card of the composed conversations for the hub; arguments as `data_facts`.
+def dataset_text(run: Filled) -> str:
+    """Return the card of the composed conversations.
 
     Raises:
         UsageError: nothing was composed.
     """
-    facts = data_facts(recipe, base, homes, inputs, written, repo=repo, licence=licence)
+    facts = data_facts(run)
     if facts is None:
         raise UsageError(
             "This recipe composes no conversations: it trains on ready-made ones, which their makers "
@@ -141,75 +136,46 @@ def dataset_text(
     return dataset_card(facts)
 
 
-def model_facts(
-    recipe: Recipe,
-    homes: Mapping[str, Path],
-    inputs: ReportInputs,
-    written: Written | None,
-    *,
-    repo: str = "",
-    licence: str = "",
-) -> CardFacts:
-    """Return what the card of the trained model shows.
-
-    Args:
-        homes: the finished artifacts by step; training is among them.
-        inputs: what the report shows; of a run that was not reported, `unscored`.
-        written: the run's record; None where there is none: the card then says so.
-        repo: `organisation/name` that the model goes to; empty where it goes nowhere.
-        licence: named by whoever publishes; empty takes the recipe's (`train.licence`), or derives it.
-    """
+def model_facts(run: Filled) -> CardFacts:
+    """Return what the card of the trained model shows."""
+    recipe, homes = run.recipe, run.homes
     begun = _begun(homes, "train-captions" if "train-captions" in homes else "train")
     own = "" if recipe.name == _UNNAMED else recipe.name
     return CardFacts(
-        name=repo.rpartition("/")[2] or own or f"{begun.name or 'model'}, adapted",
-        inputs=inputs,
-        measurements=() if written is None else written.measurements,
+        name=run.repo.rpartition("/")[2] or own or f"{begun.name or 'model'}, adapted",
+        inputs=run.inputs,
+        measurements=() if run.written is None else run.written.measurements,
         base_model=begun.name,
         base_licence=begun.licence,
         sources=(*_composed_from(recipe, homes), *_ready(recipe, homes)),
-        record=None if written is None else written.record,
-        repo=repo,
+        record=run.record,
+        repo=run.repo,
         base_id=begun.hub,
         about=tuple(_about(recipe, homes)),
-        licence=licence or recipe.train.licence or "",
-        on_hub=dict(_on_hub(recipe, inputs.benchmarks)),
+        licence=run.licence or recipe.train.licence or "",
+        on_hub=dict(_on_hub(recipe, run.inputs.benchmarks)),
     )
 
 
-def data_facts(
-    recipe: Recipe,
-    base: Path,
-    homes: Mapping[str, Path],
-    inputs: ReportInputs,
-    written: Written | None,
-    *,
-    repo: str = "",
-    licence: str = "",
-) -> DataFacts | None:
-    """Return what the card of the composed conversations shows; None where nothing was composed.
-
-    Args:
-        base: what the recipe's paths count from.
-        homes: the finished artifacts by step, in the order of the line.
-        inputs, written, repo, licence: as in `model_facts`; a licence is derived from the sources' alone.
-    """
+def data_facts(run: Filled) -> DataFacts | None:
+    """Return what the card of the composed conversations shows; None where nothing was composed."""
+    recipe, homes = run.recipe, run.homes
     if "compose" not in homes:
         return None
     made: Any = read_json(homes["compose"] / RECORD)
     steps = _needed(homes, "compose")
     return DataFacts(
-        name=repo.rpartition("/")[2] or f"{recipe.name} (conversations)",
+        name=run.repo.rpartition("/")[2] or f"{recipe.name} (conversations)",
         files=(DataFile(DATA_FILE, int(made["counts"]["conversations"])),),
         sources=tuple(_composed_from(recipe, homes)),
-        makers=tuple(_makers(recipe, base, homes)),
-        rooms=tuple(each for each in inputs.rooms if each.name in steps),
-        quality=inputs.quality,
-        task_types=inputs.task_types,
-        record=None if written is None else written.record,
+        makers=tuple(_makers(recipe, run.base, homes)),
+        rooms=tuple(each for each in run.inputs.rooms if each.name in steps),
+        quality=run.inputs.quality,
+        task_types=run.inputs.task_types,
+        record=run.record,
         limit=recipe.limit,
-        repo=repo,
-        licence=licence,
+        repo=run.repo,
+        licence=run.licence,
     )
 
 

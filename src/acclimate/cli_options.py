@@ -108,13 +108,14 @@ class Publishing:
         Raises:
             UsageError: it may not be sent, or cannot.
         """
+        from acclimate.carded import dataset_text, model_files
         from acclimate.publishing import push, push_dataset
 
         if self.model is not None:
-            card = line.model_card(homes, self.model, self.licence)
+            card = model_files(line.card_of(homes, self.model, self.licence))
             tell(push(homes["train"] / "checkpoint", self.model, card=card))
         if self.data is not None:
-            text = line.dataset_card(homes, self.data, self.licence)
+            text = dataset_text(line.card_of(homes, self.data, self.licence))
             tell(push_dataset(homes["compose"] / "conversations.parquet", self.data, card=text))
 
 

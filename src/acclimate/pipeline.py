@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
-from acclimate.carded import dataset_text, model_files, unscored, write_cards
+from acclimate.carded import Filled, unscored, write_cards
 from acclimate.claimed import note_claims
 from acclimate.curate.reliance import TUNED
 from acclimate.engines.keys import Keys
@@ -487,7 +487,7 @@ class Line:
         inputs = inputs_of(self.recipe, self.root, homes, self.store, origin, proofs)
         written = write_record(self.recipe, self.root, homes, inputs, out, origin=origin)
         self._reported = inputs, written
-        cards = write_cards(self.recipe, self.base, self.root, homes, inputs, written)
+        cards = write_cards(self.card_of(homes), self.root)
         return {
             **written.summary,
             "report": str(out / "index.html"),
@@ -497,26 +497,14 @@ class Line:
             "licence_refused": cards.licence.reason if cards.licence.is_refused else "",
         }
 
-    def model_card(self, homes: Mapping[str, Path], repo: str, licence: str = "") -> dict[str, str]:
-        """Return the files of the trained model's card for the hub; with the scores, if it was reported here.
+    def card_of(self, homes: Mapping[str, Path], repo: str = "", licence: str = "") -> Filled:
+        """Return what cards are filled from; with the scores, where this line wrote the report.
 
         Args:
-            repo: `organisation/name`. licence: named by whoever publishes; empty derives it.
+            repo: `organisation/name` on the hub. licence: named by whoever publishes; empty derives it.
         """
-        inputs, written = self._shown(homes)
-        return model_files(self.recipe, homes, inputs, written, repo=repo, licence=licence)
-
-    def dataset_card(self, homes: Mapping[str, Path], repo: str, licence: str = "") -> str:
-        """Return the card of the composed conversations for the hub; as `model_card`.
-
-        Raises:
-            UsageError: nothing was composed.
-        """
-        inputs, written = self._shown(homes)
-        return dataset_text(self.recipe, self.base, homes, inputs, written, repo=repo, licence=licence)
-
-    def _shown(self, homes: Mapping[str, Path]) -> tuple[ReportInputs, Written | None]:
-        return self._reported or (unscored(self.recipe, homes, self.store), None)
+        inputs, written = self._reported or (unscored(self.recipe, homes, self.store), None)
+        return Filled(self.recipe, self.base, homes, inputs, written, repo, licence)
 
 
 def steps_of(root: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from typing import Any
 from huggingface_hub import constants
 
 from acclimate.artifacts import RECORD
-from acclimate.carded import follow
+from acclimate.carded import Filled, follow
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
 from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json
 from acclimate.recipe import load_recipe
@@ -499,7 +499,7 @@ def _rendered(folder: Path, record: Record, root: Path, proofs: Sequence[Proved]
     homes = {each.step: root / each.folder for each in record.artifacts}
     inputs = inputs_of(recipe, root, homes, ImageStore(root), origin, kept_proofs(recipe, folder))
     written = write_record(recipe, root, homes, inputs, folder, origin=origin)
-    follow(folder, recipe, (root / origin.base).resolve(), root, homes, inputs, written)
+    follow(Filled(recipe, (root / origin.base).resolve(), homes, inputs, written), root, folder)
     return written.record
 
 
