@@ -251,7 +251,9 @@ for place in ('/tmp', '/dev/shm'):
         print(errno.errorcode[error.errno])
 """
     sealed = run(code, settings=Settings(tool=tool, tmp_bytes=2 << 20))
-    assert said(sealed).splitlines() == ["[]", "ENOSPC", "ENOSPC"]
+    parts = Path(__file__).resolve().parts  # a checkout below /tmp is seen, for the program lies in it
+    seen = [parts[2]] if parts[:2] == ("/", "tmp") else []
+    assert said(sealed).splitlines() == [str(seen), "ENOSPC", "ENOSPC"]
 
 
 def test_locks_of_several_processes_work(run: Run):

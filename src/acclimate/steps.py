@@ -6,7 +6,6 @@ rows, threads and devices are not, and stand in its run.json.
 
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -39,6 +38,7 @@ from acclimate.files import (
     read_records,
     write_json,
     write_records,
+    write_text,
 )
 from acclimate.ingest import stage as ingest_room
 from acclimate.ingest.conversations import ConversationSource, conversations_identity, read_conversations
@@ -256,7 +256,8 @@ def training_step(
             licences=licences_of(space.inputs.values()),
         )
         write_records(space.out / "losses.parquet", outcome.losses, train_room.LossRow)
-        shutil.copyfile(space.work / "training" / train_room.LOSSES, space.out / train_room.LOSSES)
+        # Not the file that was told while training: a kill may have come between a checkpoint and its line.
+        write_text(space.out / train_room.LOSSES, "".join(map(train_room.loss_line, outcome.losses)))
         write_records(space.out / "rejections.parquet", outcome.rejections, Rejection)
         done = counted(len(rows), len(outcome.trained), outcome.rejections)
         facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}

@@ -225,7 +225,15 @@ def test_random_corruptions_go_as_far_as_the_package_s(figures: dict[str, Any], 
 def test_the_stored_figures_are_these(figures: dict[str, Any]) -> None:
     stored = json.loads(STORED.read_text())
     assert stored["plain"] == figures["plain"]
-    assert stored["random"] == figures["random"]
+    # The package draws its impulse noise by a generator that nobody can seed; ours is the same every time.
+    unseeded = "impulse_noise"
+    assert ours_of(stored["random"][unseeded]) == ours_of(figures["random"][unseeded])
+    assert {**stored["random"], unseeded: None} == {**figures["random"], unseeded: None}
+
+
+def ours_of(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
+    names = ("psnr_db", "mean_change", "deviation_of_change")
+    return {severity: [each[name][0] for name in names] for severity, each in figures.items()}
 
 
 def main() -> None:

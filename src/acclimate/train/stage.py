@@ -1,7 +1,8 @@
 """The training room's door: conversations in, a complete plain checkpoint out."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -165,6 +166,11 @@ class LossRow:
     """Of the language model in this step."""
     tokens: int
     """Trained tokens in the step."""
+
+
+def loss_line(row: LossRow) -> str:
+    """Return a step as a line of `LOSSES`."""
+    return json.dumps(asdict(row), sort_keys=True) + "\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,13 @@
 """Where a training's losses are told while it goes on: a JSONL file always, trackers where wanted."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
 from acclimate.errors import TrainError
-from acclimate.train.stage import LossRow, TrainConfig
+from acclimate.train.stage import LossRow, TrainConfig, loss_line
 
 
 class Trackers:
@@ -33,7 +32,7 @@ class Trackers:
             self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self._is_new = False
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(row), sort_keys=True) + "\n")
+            file.write(loss_line(row))
         for tracker in self._trackers:
             values = {"loss": row.loss, "learning_rate": row.learning_rate, "epoch": row.epoch}
             tracker.log({**values, "trained_tokens": row.tokens}, step=row.step)
