@@ -1,6 +1,7 @@
 """A record verified at depth train: the line is built again from its sources, and every file compared."""
 
 import json
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,12 @@ from acclimate.files import read_json, write_json
 from acclimate.pipeline import Line
 from acclimate.recipe import Recipe, load_recipe
 from acclimate.report.evidence.manifest import FILE as MANIFEST
-from acclimate.sandbox import available
+from acclimate.sandbox import Sealed, available
+from acclimate.verify.rebuild import Built
+from acclimate.verify.retrained import Retrained, compared
 from acclimate.verify.sources import shown, sources_of
 from acclimate.verify.stage import Asked, Verified, verify
+from tests.evidence_parts import whole
 from tests.small_lines import write_line, write_recipe
 from tests.test_pipeline import real_recipe
 from tests.test_verify import record_of, reseal
@@ -115,6 +119,63 @@ def test_a_tolerance_that_lets_everything_pass_is_refused(tmp_path: Path) -> Non
         verify(tmp_path, Asked(depth="train", tolerance=0.5))
 
 
+# --- what is compared ----------------------------------------------------------------------------
+
+ENVIRONMENT = {"python": "3.11", "platform": "Linux", "versions": {"torch": "2"}, "cpus": 2}
+HERE = {**ENVIRONMENT, "host": platform.node(), "threads": 2}
+ELSEWHERE = {**HERE, "host": "another-machine"}
+GAINED = {"value": 0.05, "low": 0.02, "high": 0.08, "standing": "supported"}
+LOOKED = {"value": 0.0, "low": -0.01, "high": 0.01, "standing": "refuted"}
+
+
+def compared_with(gain: dict[str, Any], ran: dict[str, Any], weights: str = "c" * 64) -> Retrained:
+    """Compare the small record, whose claims are `gain` and `looks`, with a line that gave these."""
+    record = whole()
+    identities = {
+        each.step: {"fingerprint": each.fingerprint, "inputs": {}, "version": 1, "config": {}, "engines": {}}
+        for each in record.artifacts
+    }
+    files = {each.step: dict(each.files) for each in record.artifacts}
+    files["train"]["x"] = weights
+    again = {each.step: {**HERE, "host": "sealed"} for each in record.artifacts}
+    built = Built(identities, files, again, {"gain": gain, "looks": LOOKED})
+    steps = {each.step: ran for each in record.artifacts}
+    return compared(record, Path("nowhere"), SEALED, built, steps, 0.02)
+
+
+SEALED = Sealed(
+    ("python",), "bwrap", "0.8", 0, 1.0, False, Path("a"), Path("b"), 0, 0, (), {}, 1.0, None
+)  # fmt: skip
+
+
+def failed(found: Retrained) -> list[str]:
+    return [each.name for each in found.checks if not each.ok]
+
+
+def test_on_the_machine_that_made_a_run_one_bit_is_enough_and_elsewhere_it_is_named() -> None:
+    assert failed(compared_with(GAINED, HERE)) == []
+    here, there = compared_with(GAINED, HERE, "9" * 64), compared_with(GAINED, ELSEWHERE, "9" * 64)
+    assert failed(here) == ["artifacts that are bit for bit the recorded ones"]
+    assert [each.where for each in here.findings] == ["artifacts/train/1/x"]
+    assert failed(there) == []
+    assert there.findings == ()
+    assert [each.where for each in there.unequal] == ["artifacts/train/1/x"]
+    assert (there.n_equal, there.n_artifacts, there.otherwise) == (1, 2, ("host",))
+
+
+@pytest.mark.parametrize("host", [HERE, ELSEWHERE])
+def test_a_measurement_beyond_the_tolerance_or_another_standing_fails_its_claim(host: dict[str, Any]) -> None:
+    assert failed(compared_with({**GAINED, "value": 0.069}, host)) == []
+    (far,) = [each for each in compared_with({**GAINED, "value": 0.071}, host).checks if not each.ok]
+    assert (far.claims, far.expected, far.found, far.tolerance) == (("gain",), 0.05, 0.071, 0.02)
+    (turned,) = [each for each in compared_with({**GAINED, "standing": "open"}, host).checks if not each.ok]
+    assert (turned.claims, turned.expected, turned.found) == (("gain",), "supported", "open")
+    assert failed(compared_with({}, host)) == [
+        "gain, trained again: macro/adapted-base/original",
+        "gain, trained again: standing",
+    ]
+
+
 # --- a whole run ---------------------------------------------------------------------------------
 
 
@@ -159,7 +220,9 @@ def test_a_line_that_is_built_again_is_bit_for_bit_the_recorded_one(work: Path) 
     assert checks["artifacts that are bit for bit the recorded ones"]["found"] == n
     again = checks["gain, trained again: small/adapted-base/original"]
     assert (again["claims"], again["tolerance"], again["ok"]) == (["gain"], 0.02, True)
-    assert checks["gain, trained again: standing"]["expected"] == "open"
+    (gain,) = read_json(record_of(work) / MANIFEST)["claims"]
+    standing = checks["gain, trained again: standing"]
+    assert (standing["expected"], standing["found"], standing["ok"]) == (gain["standing"],) * 2 + (True,)
     assert verify(work / "run", Asked()).ok
 
 

@@ -151,8 +151,8 @@ def retrained(
     if not (sealed.ok and (out / REBUILT).is_file()):
         said = sealed.stderr.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         why = said[-1] if said else f"status {sealed.status}"
-        return _compared(record, root, sealed, Built({}, error=why), ran, tolerance)
-    return _compared(record, root, sealed, Built(**read_json(out / REBUILT)), ran, tolerance)
+        return compared(record, root, sealed, Built({}, error=why), ran, tolerance)
+    return compared(record, root, sealed, Built(**read_json(out / REBUILT)), ran, tolerance)
 
 
 @contextmanager
@@ -184,7 +184,7 @@ def _followed(path: Path, say: Callable[[str], None]) -> Iterator[None]:
 # --- what is compared ----------------------------------------------------------------------------
 
 
-def _compared(
+def compared(
     record: Record,
     root: Path,
     sealed: Sealed,
@@ -192,6 +192,13 @@ def _compared(
     ran: Mapping[str, Mapping[str, Any]],
     tolerance: float,
 ) -> Retrained:
+    """Return how a line that was built again is beside the recorded one.
+
+    Args:
+        root: the run's folder; of it only the steps' own records are read, to say what changed.
+        ran: what the recorded run.json say, by step.
+        tolerance: of each claim's measurement, in its own unit.
+    """
     moved = () if built.error and not built.identities else tuple(_moved(record, root, built))
     failed: tuple[Finding, ...] = ()
     if built.error:
