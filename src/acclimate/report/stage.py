@@ -1,5 +1,6 @@
 """The door of the report room: plain data in; pages, tables and figures out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -121,7 +122,13 @@ def _measured(
     )
 
 
-def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = None) -> Summary:
+def write_report(
+    inputs: ReportInputs,
+    out: Path,
+    config: ReportConfig | None = None,
+    *,
+    measurements: Sequence[Measurement] | None = None,
+) -> Summary:
     """Write the pages, the tables, `summary.json` and `figures/`, and return the summary.
 
     Args:
@@ -129,6 +136,8 @@ def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = 
         out: the folder; it is made where it is missing. Pages and figures of an earlier report that this one
             does not have are removed.
         config: the defaults where None.
+        measurements: what `report_measurements` gives for these inputs and config, where the caller has it
+            already; None measures.
 
     Raises:
         BenchmarkError: the scores do not fit together.
@@ -138,9 +147,9 @@ def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = 
     from acclimate.report.pages import pages
 
     chosen = config or ReportConfig()
-    measurements = report_measurements(inputs, chosen)
-    files = pages(inputs, measurements, chosen)
-    headline = summary(measurements)
+    measured = report_measurements(inputs, chosen) if measurements is None else measurements
+    files = pages(inputs, measured, chosen)
+    headline = summary(measured)
     try:
         _remove_others(out, set(files))
         for name, text in files.items():
