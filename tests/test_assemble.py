@@ -300,11 +300,12 @@ def test_the_card_derives_the_licence_of_the_parts(tmp_path, parts, models):
 
     assert head(models["qwen2+siglip"])["license"] == "apache-2.0"
     two = head(models["llama+clip"])
-    assert (two["license"], two["license_name"]) == ("other", "apache-2.0 and mit")
+    assert (two["license"], two["license_name"]) == ("other", "apache-2.0-and-mit")
     silent = tiny_parts.tiny_clip_vision(tmp_path / "clip", licence=None)
     assemble(parts["llama"], silent, tmp_path / "m", AssembleConfig())
     assert "license" not in head(tmp_path / "m")
-    assert "Licence: not derived" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    text = (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+    assert "Licence: not derived. The source “vision encoder” states no licence." in text
 
 
 def test_a_plan_is_what_is_made_and_writes_nothing(tmp_path, parts, plans):

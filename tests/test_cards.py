@@ -12,6 +12,14 @@ import yaml
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
 from acclimate.files import write_records
+from acclimate.licence_names import MORE, TABLE, identifier, kind_of
+from acclimate.licences import (
+    NOT_DERIVED,
+    derived_licence,
+    named_licence,
+    refusal_in,
+    restriction_of,
+)
 from acclimate.records import Conversation, JudgedTriplet, Measurement, Turn
 from acclimate.report.card_text import DataSource, is_hub_id
 from acclimate.report.dataset_card import (
@@ -24,17 +32,6 @@ from acclimate.report.dataset_card import (
     size_category,
 )
 from acclimate.report.inputs import BenchmarkFacts, ReportInputs
-from acclimate.report.licences import (
-    MORE,
-    NOT_DERIVED,
-    TABLE,
-    derived_licence,
-    identifier,
-    kind_of,
-    named_licence,
-    refusal_in,
-    restriction_of,
-)
 from acclimate.report.model_card import (
     CardFacts,
     HubBenchmark,
@@ -435,6 +432,7 @@ def test_a_refused_licence_is_seen_and_keeps_a_card_from_being_published() -> No
     named = model_card(facts(sources=(DataSource("scraped", "unknown"),), licence="CC BY 4.0"))
     assert head_of(named)["license"] == "cc-by-4.0"
     assert "not derived from its inputs" in section(named, "Licence")
+    assert "published table" not in section(named, "Licence")
     assert refusal_in(named) == ""
 
 
@@ -485,6 +483,12 @@ def test_the_head_of_a_data_set_card_is_the_hubs() -> None:
 )
 def test_sizes_are_named_as_the_hub_does(n: int, name: str) -> None:
     assert size_category(n) == name
+
+
+def test_the_code_of_a_data_set_card_names_its_place_on_the_hub() -> None:
+    assert 'load_dataset("us/cells", "conversations")' in dataset_card(data_facts(repo="us/cells"))
+    hostile = dataset_card(data_facts(repo='x", exit()) #'))
+    assert 'load_dataset("ORGANISATION/NAME", "conversations")' in hostile
 
 
 def test_every_column_of_a_row_is_described() -> None:

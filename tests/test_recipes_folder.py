@@ -165,6 +165,32 @@ def test_sight_beyond_text_is_trained_whole_or_by_lora_after_the_same_alignment(
         assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.learning_rate) == (1, 32, 2e-5)
 
 
+MODELS_BY_WORD = {"llama32": "Llama-3.2-11B", "llava": "LLaVA-v1.6-8B", "qwen2vl": "Qwen2-VL-2B"}
+SOURCES_BY_WORD = {"raw": "PMC_Raw", "refined": "PMC_Refined", "biomed": "PMC_Refined", "food": "Recipe1M"}
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("adamllm-")])
+def test_what_a_recipe_says_was_published_is_what_the_paper_s_tables_say(name: str, shared_data: Path):
+    tables = json.loads((shared_data / "paper_tables" / "adamllm.json").read_text(encoding="utf-8"))
+    plain = name.removesuffix(".yaml").removeprefix("adamllm-").removeprefix("released-")
+    pipeline = "two-stage" if plain.endswith("-two-stage") else "single-stage"
+    captions, word = plain.removesuffix("-two-stage").split("-")
+    source, model = SOURCES_BY_WORD[captions], MODELS_BY_WORD[word]
+    adapted = next(
+        row["scores"]
+        for row in tables["table14"]
+        if (row["source"], row["model"], row["pipeline"], row["instruction"])
+        == (source, model, pipeline, "synthesizer")
+    )
+    table = "table3" if source == "Recipe1M" else "table2"
+    base = next(row["scores"] for row in tables[table] if row["model"] == model)
+    published = load_recipe(FOLDER / name).report.published
+    assert published is not None
+    assert published.scores == {
+        each: {"base": base[each], "adapted": value} for each, value in adapted.items()
+    }
+
+
 # --- data in the published layouts ----------------------------------------------------------------
 
 

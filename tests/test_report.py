@@ -408,6 +408,7 @@ def test_every_part_stands_on_both_pages(whole: Path) -> None:
             *("Rival-7B", "adapted − Rival-7B", "adapted, published", "68.0", "Table 14 of the paper"),
             *("Supported", "Refuted", "The adapted model is better on the domain."),
             *("Forgetting", "general scenes", "Corrupted pictures", "weather", "Ablations", "no filter"),
+            *("every task is kept", "whole − arm, mean of benchmarks"),
             *("Object Recognition", "81.0 (75 to 87)", "IS_net"[:3], "nVRS", "1,234,567"),
             *("USD", "0.73", "65,000", "Answers side by side", "they lie along the wall", "9 of 9 answers"),
             *("* p < .05" if text is page else "* p &lt; .05", "figures/radar.csv", "figures/loss.csv"),

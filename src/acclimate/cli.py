@@ -20,8 +20,11 @@ from acclimate.cli_claims import claims_app
 from acclimate.cli_options import (
     DryRun,
     Json,
+    Licence,
     Limit,
     Overrides,
+    Publishing,
+    PushDataTo,
     PushTo,
     RecipePath,
     Rehash,
@@ -73,7 +76,7 @@ def _execute(
     yes: bool,
     rehash: bool = False,
     report: bool = False,
-    push_to: str | None = None,
+    publishing: Publishing | None = None,
 ) -> None:
     """Build the named steps of a recipe (all and the report, where asked) and say what came of it."""
     from acclimate.console import Display, backstage
@@ -97,23 +100,22 @@ def _execute(
         summary = line.report(homes) if report else {}
         if recipe.limit:
             console.print("Test only: this run used a limit on its rows.", style="yellow")
-    if push_to is not None:
-        from acclimate.publishing import push
-
-        tell(push(homes["train"] / "checkpoint", push_to, summary=line.root / "report" / "summary.json"))
     run_status = status(line.root)
     if as_json:
         print_json({**summary, "limit": recipe.limit, "rooms": run_status["rooms"]})
-        return
-    sys.stdout.write(_status_text(run_status, steps or list(line.steps)) + "\n")
-    if report:
-        sys.stdout.write(_result_text(summary, line) + "\n")
+    else:
+        sys.stdout.write(_status_text(run_status, steps or list(line.steps)) + "\n")
+        sys.stdout.write(f"{_result_text(summary, line)}\n" if report else "")
+    if publishing is not None:
+        publishing.send(line, homes)
 
 
 def _those_there(line: Any, steps: list[str] | None) -> list[str] | None:  # noqa: ANN401
     """Return a verb's steps that the recipe has: tasks may be the pairs' own, general ones, or both."""
     if steps is None:
         return None
+    if steps == ["evaluate"]:
+        return list(line.scored) or steps
     chosen = [name for step in steps for name in (step, f"{step}-general") if name in line.steps]
     return chosen or steps
 
@@ -149,6 +151,8 @@ def _result_text(summary: Any, line: Any) -> str:  # noqa: ANN401
     lines += [
         "",
         f"report      {summary['report']}",
+        f"cards       {summary['cards']}",
+        f"licence     {summary['licence']}. {summary['licence_refused']}".rstrip(". "),
         f"checkpoint  {checkpoint}",
         f"serve       vllm serve '{checkpoint}'",
         f"load        transformers.AutoModelForImageTextToText.from_pretrained({str(checkpoint)!r})",
@@ -275,6 +279,8 @@ def run(
     yes: Yes = False,
     rehash: Rehash = False,
     push_to: PushTo = None,
+    push_data_to: PushDataTo = None,
+    licence: Licence = None,
 ) -> None:
     """Run the whole line on a recipe, report included."""
     _execute(
@@ -287,7 +293,7 @@ def run(
         yes=yes,
         rehash=rehash,
         report=True,
-        push_to=push_to,
+        publishing=Publishing.asked(push_to, push_data_to, licence),
     )
 
 
@@ -388,6 +394,8 @@ def train(
     limit: Limit = None,
     yes: Yes = False,
     push_to: PushTo = None,
+    push_data_to: PushDataTo = None,
+    licence: Licence = None,
 ) -> None:
     """Post-train the model."""
     _execute(
@@ -398,7 +406,7 @@ def train(
         dry_run=dry_run,
         limit=limit,
         yes=yes,
-        push_to=push_to,
+        publishing=Publishing.asked(push_to, push_data_to, licence),
     )
 
 
@@ -506,8 +514,7 @@ def evaluate(
             raise usage()
         score_alone(asked, as_json=as_json, dry_run=dry_run)
         return
-    steps = ["evaluate-base", "evaluate-captions", "evaluate-adapted"]
-    _execute(recipe, overrides, steps, as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
+    _execute(recipe, overrides, ["evaluate"], as_json=as_json, dry_run=dry_run, limit=limit, yes=yes)
 
 
 @app.command()

@@ -31,7 +31,25 @@ Rehash = Annotated[
 PushTo = Annotated[
     str | None,
     typer.Option(
-        "--push-to-hub", metavar="ORG/NAME", help="Then send the checkpoint to the Hugging Face hub, private."
+        "--push-to-hub",
+        metavar="ORG/NAME",
+        help="Then send the checkpoint and its card to the Hugging Face hub, private.",
+    ),
+]
+PushDataTo = Annotated[
+    str | None,
+    typer.Option(
+        "--push-dataset-to-hub",
+        metavar="ORG/NAME",
+        help="Then send the composed conversations and their card, without pictures.",
+    ),
+]
+Licence = Annotated[
+    str | None,
+    typer.Option(
+        "--licence",
+        metavar="NAME",
+        help="With one --push-...: the licence you give it, in place of the derived one.",
     ),
 ]
 RunDir = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, or a recipe.")]
@@ -52,6 +70,52 @@ def tell(text: str) -> None:
 def print_json(value: object) -> None:
     """Print one JSON object on stdout."""
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What is sent to the hub after the work, and under which licence."""
+
+    model: str | None = None
+    """Where the checkpoint goes, `organisation/name`."""
+    data: str | None = None
+    """Where the composed conversations go."""
+    licence: str = ""
+    """Named by whoever publishes; empty derives it."""
+
+    @classmethod
+    def asked(cls, model: str | None, data: str | None, licence: str | None) -> "Publishing":
+        """Return what the command line asks for.
+
+        Raises:
+            UsageError: a licence that is none, or that is named for nothing or for both.
+        """
+        from acclimate.errors import UsageError
+        from acclimate.licences import checked_licence
+
+        if licence is None:
+            return cls(model, data)
+        if (model is None) == (data is None):
+            raise UsageError(
+                "--licence goes with --push-to-hub or with --push-dataset-to-hub. To send both under "
+                "licences of your own, run the command twice: what is finished is not done again."
+            )
+        return cls(model, data, checked_licence(licence))
+
+    def send(self, line: Any, homes: Mapping[str, Path]) -> None:  # noqa: ANN401
+        """Send what was asked for and say where it is.
+
+        Raises:
+            UsageError: it may not be sent, or cannot.
+        """
+        from acclimate.publishing import push, push_dataset
+
+        if self.model is not None:
+            card = line.model_card(homes, self.model, self.licence)
+            tell(push(homes["train"] / "checkpoint", self.model, card=card))
+        if self.data is not None:
+            text = line.dataset_card(homes, self.data, self.licence)
+            tell(push_dataset(homes["compose"] / "conversations.parquet", self.data, card=text))
 
 
 def load(path: Path, overrides: list[str] | None, limit: int | None) -> tuple[Any, Path]:

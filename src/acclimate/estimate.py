@@ -148,6 +148,11 @@ def estimate(
             models["reliance"] = models["synthesize"]
         elif measuring.model != "base":
             models["reliance"] = spec_of(measuring.model, line.base)
+    models |= {
+        step: model.spec
+        for step, (_, model) in line.scored.items()
+        if step not in ("evaluate-base", "evaluate-adapted") and model.spec is not None
+    }
     names = [name for name in line.steps if wanted is None or name in wanted]
     rows = [_row(line, name, chosen, models, speed) for name in names]
     return [_with_plan(line, row, chosen, models) for row in rows] if plans else rows

@@ -6,10 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import artifacts
+from acclimate.beside import looks_of
+from acclimate.errors import RecipeError
 from acclimate.evaluate.conditions import covers_all
 from acclimate.files import ImageStore, read_json, read_records
 from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Rejection, Score
-from acclimate.report.inputs import Audit, BenchmarkFacts, Example, LossPoint, ReportInputs, RoomSummary
+from acclimate.report.inputs import (
+    Audit,
+    BenchmarkFacts,
+    Cost,
+    Example,
+    LossPoint,
+    ReportInputs,
+    RoomSummary,
+)
 from acclimate.steps import read_pairs
 from acclimate.train.stage import LossRow
 
@@ -21,6 +31,7 @@ def report_inputs(
     keep: Collection[Label],
     n_examples: int,
     limit: int | None,
+    general: Collection[str] = (),
     audits: Sequence[Audit] = (),
     notes: Sequence[str] = (),
 ) -> ReportInputs:
@@ -29,20 +40,36 @@ def report_inputs(
     Args:
         homes: the finished artifacts of a whole line, by step.
         keep: verdicts whose triplets are trained on.
+        general: names of the benchmarks of general skills.
+
+    Raises:
+        RecipeError: one of these is no benchmark of the run.
     """
     asked: Any = read_json(homes["items"] / "benchmarks.json") if "items" in homes else {}
+    facts = tuple(
+        BenchmarkFacts(**{**each, "is_general": each["name"] in general}) for each in asked.get("facts", ())
+    )
+    unknown = sorted(set(general) - {each.name for each in facts})
+    if unknown:
+        raise RecipeError(
+            f"report.general names {unknown[0]!r}, which this run did not ask; it asked "
+            f"{', '.join(each.name for each in facts) or 'nothing'}."
+        )
     scores = [
         score
-        for name in ("evaluate-base", "evaluate-captions", "evaluate-adapted")
-        if name in homes
-        for score in read_records(homes[name] / "scores.parquet", Score)
-        if covers_all(score.condition)
+        for name, home in homes.items()
+        if name.startswith("evaluate-")
+        for score in read_records(home / "scores.parquet", Score)
     ]
+    reliance, robustness = looks_of(homes, facts, scores) if scores else ((), ())
     trainings = [homes[name] for name in ("train-captions", "train") if name in homes]
     losses = [row for home in trainings for row in read_records(home / "losses.parquet", LossRow)]
     return ReportInputs(
-        scores=tuple(scores),
-        benchmarks=tuple(BenchmarkFacts(**each) for each in asked.get("facts", ())),
+        scores=tuple(each for each in scores if covers_all(each.condition)),
+        benchmarks=facts,
+        reliance=reliance,
+        robustness=robustness,
+        costs=tuple(_costs(homes)),
         rooms=tuple(_room(name, home) for name, home in homes.items()),
         examples=tuple(_examples(homes, store, keep, n_examples)),
         losses=tuple(
@@ -74,6 +101,19 @@ def _room(name: str, home: Path) -> RoomSummary:
 def _trained_tokens(home: Path) -> int:
     record: Any = read_json(home / artifacts.RECORD)
     return int(record["facts"]["trained_tokens"])
+
+
+def _costs(homes: Mapping[str, Path]) -> Iterator[Cost]:
+    for name, home in homes.items():
+        ran: Any = read_json(home / artifacts.RUN)
+        for each in ran.get("served", ()):
+            yield Cost(
+                f"{name}: {each['model']}",
+                each["requests"],
+                each["prompt_tokens"],
+                each["reply_tokens"],
+                each["money"],
+            )
 
 
 def _environment(home: Path) -> dict[str, str]:

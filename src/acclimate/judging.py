@@ -12,14 +12,13 @@ from acclimate.curate.quality_agreement import Agreement, write_agreement
 from acclimate.curate.reliance import MEASURES, RelianceConfig
 from acclimate.curate.reliance_table import Distribution, distribution
 from acclimate.errors import DataError, UsageError
-from acclimate.files import ImageStore, read_records
+from acclimate.files import ImageStore, read_json, read_records, write_json
 from acclimate.pipeline import Line, steps_of
 from acclimate.recipe import Recipe
+from acclimate.recorded import MEASURED, QUALITY
 from acclimate.records import ImageCaption, JudgedTriplet, content_id
 from acclimate.steps import read_measures, read_pairs
 
-QUALITY = "quality"
-"""The folder in a run's folder that holds the measures of its tasks."""
 ALL, KEPT = "all tasks", "kept tasks"
 
 
@@ -66,6 +65,7 @@ def measure_quality(line: Line, others: Mapping[str, Path] | None = None) -> tup
     quality = write_quality(
         folder, sets, pairs.values(), engine, config, log=log, store=line.store, note=note
     )
+    write_json(folder / MEASURED, read_json(homes[name] / artifacts.RECORD)["fingerprint"])
     return folder, quality
 
 

@@ -15,20 +15,22 @@ from typing import Any, Literal
 
 from acclimate import artifacts
 from acclimate.artifacts import Step, build, fingerprint
+from acclimate.carded import dataset_text, model_files, unscored, write_cards
 from acclimate.claimed import note_claims
 from acclimate.curate.reliance import TUNED
 from acclimate.engines.keys import Keys
 from acclimate.engines.protocol import Engine
-from acclimate.engines.spec import require_scores
+from acclimate.engines.spec import EngineExecution, require_scores
 from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError, UsageError
 from acclimate.evaluate.catalogue import locate
 from acclimate.evaluate.load import Benchmark, load_benchmark
+from acclimate.evaluate.stage import EvaluateConfig
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.recorded import Origin, inputs_of, write_record
-from acclimate.report.inputs import Audit
+from acclimate.recorded import Origin, Written, inputs_of, quality_of, write_record
+from acclimate.report.inputs import Audit, ReportInputs
 from acclimate.steps import (
     Part,
     composition_step,
@@ -52,8 +54,9 @@ HELD_OUT_SHARE = 0.1
 """Share of the images kept from training where the user brings no benchmark."""
 LINE = "line.json"
 """In a run's folder: the line's steps in order, and the folders of their artifacts."""
-WHOLE = ("items", "evaluate-base", "train", "evaluate-captions", "evaluate-adapted")
-"""What a whole run is for; it builds these, as far as there are such steps, and what they need."""
+WHOLE = ("items", "train")
+"""What a whole run is for beside all scores; it builds these, as far as there are such steps, and what they
+need."""
 FIRST_STAGE = "first_stage"
 """The role of the model between two stages."""
 _GENERAL = SynthesizeConfig(generator="general_task")
@@ -105,6 +108,7 @@ class Line:
         self._measured: list[str] = []
         self.scored: dict[str, tuple[str, Model]] = {}
         """Role and model of every evaluation, by step."""
+        self._reported: tuple[ReportInputs, Written] | None = None
         self._plan()
 
     def _plan(self) -> None:
@@ -139,6 +143,16 @@ class Line:
             trained = Model(step=own["train"])
             self.scored["evaluate-adapted"] = "adapted", trained
             own["evaluate-adapted"] = evaluation_step("adapted", own["items"], trained, *asked, judge=marker)
+            self._further(own["items"], asked, marker)
+
+    def _further(
+        self, items: Step, asked: tuple[EvaluateConfig, EngineExecution, Place], marker: Model | None
+    ) -> None:
+        """Plan the scoring of further models: baselines, and arms of ablations."""
+        for at, each in enumerate(self.recipe.evaluate.further):
+            name, model = f"evaluate-{each.role}", self.asked(each.model, f"evaluate.further.{at}.model")
+            self.scored[name] = each.role, model
+            self.steps[name] = evaluation_step(each.role, items, model, *asked, judge=marker)
 
     def _composed(self) -> Step:
         """Plan everything from pairs to the conversations that are composed of them."""
@@ -171,7 +185,13 @@ class Line:
         if measuring is not None and measuring.floor is not None:
             floor = (measuring.floor, [own[name] for name in self._measured])
         own["compose"] = composition_step(
-            own["ingest"], mixed_in, general, recipe.compose, place, floor=floor
+            own["ingest"],
+            mixed_in,
+            general,
+            recipe.compose,
+            place,
+            floor=floor,
+            general_licence=recipe.general_seeds.licence if recipe.general_seeds is not None else "",
         )
         return own["compose"]
 
@@ -401,6 +421,7 @@ class Line:
             if name not in wanted:
                 continue
             reused = artifacts.finished(step, self.root) is not None
+            self.place.begin()
             homes[name] = build(step, self.root)
             self.place.progress.end(name, reused=reused)
         return homes
@@ -433,7 +454,7 @@ class Line:
 
     def needed(self, names: Sequence[str] | None = None) -> set[str]:
         """Return the named steps (where None, those of a whole run) and all that they need."""
-        whole = (*WHOLE, *self._measured)
+        whole = (*WHOLE, *self.scored, *self._measured)
         chosen = [self.steps[name] for name in names or whole if name in self.steps]
         return {
             name
@@ -448,12 +469,46 @@ class Line:
     def report(
         self, homes: Mapping[str, Path], *, audits: Sequence[Audit] = (), notes: Sequence[str] = ()
     ) -> Mapping[str, object]:
-        """Write the record of finished artifacts; return its summary, the page's path and the digest."""
+        """Write the record of finished artifacts and its cards; return its summary, where it is, the digest.
+
+        `licence` is the model's as its card has it; `licence_refused` says why none was derived, or is empty.
+        """
         out = self.root / "report"
-        origin = Origin.of(self.base, self.root, out, audits, notes)
+        quality, told = quality_of(self.root, homes)
+        origin = Origin.of(self.base, self.root, out, audits, (*notes, *told), quality)
         inputs = inputs_of(self.recipe, self.root, homes, self.store, origin)
         written = write_record(self.recipe, self.root, homes, inputs, out, origin=origin)
-        return {**written.summary, "report": str(out / "index.html"), "digest": written.record.digest}
+        self._reported = inputs, written
+        cards = write_cards(self.recipe, self.base, self.root, homes, inputs, written)
+        return {
+            **written.summary,
+            "report": str(out / "index.html"),
+            "digest": written.record.digest,
+            "cards": str(cards.folder),
+            "licence": cards.licence.printed,
+            "licence_refused": cards.licence.reason if cards.licence.is_refused else "",
+        }
+
+    def model_card(self, homes: Mapping[str, Path], repo: str, licence: str = "") -> dict[str, str]:
+        """Return the files of the trained model's card for the hub; with the scores, if it was reported here.
+
+        Args:
+            repo: `organisation/name`. licence: named by whoever publishes; empty derives it.
+        """
+        inputs, written = self._shown(homes)
+        return model_files(self.recipe, homes, inputs, written, repo=repo, licence=licence)
+
+    def dataset_card(self, homes: Mapping[str, Path], repo: str, licence: str = "") -> str:
+        """Return the card of the composed conversations for the hub; as `model_card`.
+
+        Raises:
+            UsageError: nothing was composed.
+        """
+        inputs, written = self._shown(homes)
+        return dataset_text(self.recipe, self.base, homes, inputs, written, repo=repo, licence=licence)
+
+    def _shown(self, homes: Mapping[str, Path]) -> tuple[ReportInputs, Written | None]:
+        return self._reported or (unscored(self.recipe, homes, self.store), None)
 
 
 def steps_of(root: Path) -> dict[str, Path]:

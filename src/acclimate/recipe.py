@@ -156,6 +156,12 @@ class Recipe(BaseModel):
         return (value,) if isinstance(value, Mapping) else value
 
     @property
+    def general_seeds(self) -> SeedConfig | None:
+        """The seed examples that general tasks are taken from, where the mixture uses any."""
+        own = self.synthesizer.seeds if self.synthesizer is not None else None
+        return (self.general or own) if self.compose.has_general else None
+
+    @property
     def stages(self) -> frozenset[int]:
         """The training stages that its conversations belong to."""
         composed = {1, 2} if self.compose.mixture == "two_stage" else {1}

@@ -14,8 +14,11 @@ from acclimate.errors import ArtifactError, DataError
 from acclimate.evaluate.stage import primary_by_benchmark
 from acclimate.files import ImageStore, read_json, read_records, sha256_file, write_json, write_text
 from acclimate.gathered import report_inputs
+from acclimate.ingest.seeds import SeedConfig
+from acclimate.ingest.stage import IngestConfig
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.records import Item, Prediction, Score
+from acclimate.records import Item, Measurement, Prediction, Score
+from acclimate.report.columns import PAPER
 from acclimate.report.evidence import corrections
 from acclimate.report.evidence.assemble import (
     Contents,
@@ -38,7 +41,8 @@ from acclimate.report.evidence.record import (
     Record,
     Source,
 )
-from acclimate.report.inputs import Audit, BenchmarkFacts, ReportInputs
+from acclimate.report.inputs import AblationArm, Audit, Baseline, BenchmarkFacts, ReportInputs
+from acclimate.report.quality_tables import quality_from
 from acclimate.report.side_by_side import SideBySide, side_by_side
 from acclimate.report.stage import report_measurements, write_report
 from acclimate.report.tested import Judged, judged
@@ -49,6 +53,8 @@ RECIPE, ORIGIN = "recipe.yaml", "origin.json"
 PAGES = ("index.html", "report.md", "tables.tex", "summary.json", RECIPE, ORIGIN)
 FOLDERS = ("examples", "figures")
 """Of a record's folder: what the pages are, besides the single files."""
+QUALITY, MEASURED = "quality", "of.json"
+"""In a run's folder: the measures of its tasks, and there the fingerprint of the judged tasks they are of."""
 NOTE = (
     "Measured by this program on the data named here; written by no person and reviewed by none. Numbers "
     "hold for these questions and these models."
@@ -68,11 +74,21 @@ class Origin:
     """Tables that the caller added."""
     notes: tuple[str, ...] = ()
     """Sentences that the caller added."""
+    quality: Mapping[str, Any] | None = None
+    """What was measured of the tasks' quality, as `quality.json` has it; None where it was not."""
 
     @classmethod
-    def of(cls, base: Path, root: Path, out: Path, audits: Sequence[Audit], notes: Sequence[str]) -> "Origin":
+    def of(
+        cls,
+        base: Path,
+        root: Path,
+        out: Path,
+        audits: Sequence[Audit],
+        notes: Sequence[str],
+        quality: Mapping[str, Any] | None = None,
+    ) -> "Origin":
         """Return the origin of a record that is written to `out`."""
-        return cls(_relative(base, root), _relative(root, out), tuple(audits), tuple(notes))
+        return cls(_relative(base, root), _relative(root, out), tuple(audits), tuple(notes), quality)
 
     @classmethod
     def read(cls, record: Path) -> "Origin":
@@ -88,7 +104,8 @@ class Origin:
                 Audit(one["title"], tuple(one["columns"]), tuple(map(tuple, one["rows"])), one["note"])
                 for one in data["audits"]
             ]
-            return cls(str(data["base"]), str(data["run"]), tuple(audits), tuple(map(str, data["notes"])))
+            notes = tuple(map(str, data["notes"]))
+            return cls(str(data["base"]), str(data["run"]), tuple(audits), notes, data["quality"])
         except (KeyError, TypeError) as error:
             raise DataError(f"{path} is not what a record holds; render the report again.") from error
 
@@ -104,6 +121,7 @@ class Written:
     record: Record
     summary: Mapping[str, object]
     """The report's headline numbers."""
+    measurements: tuple[Measurement, ...]
 
 
 def write_record(
@@ -141,7 +159,7 @@ def write_record(
     write_json(out / ORIGIN, asdict(origin))
     record = assemble(replace(draft, files=tuple(page_entries(out))), attachments, chain=chain)
     write_manifest(out, record_json(record))
-    return Written(record, summary)
+    return Written(record, summary, tuple(measurements))
 
 
 def inputs_of(
@@ -162,9 +180,12 @@ def inputs_of(
         keep=recipe.compose.keep,
         n_examples=recipe.report.n_examples,
         limit=recipe.limit,
+        general=recipe.report.general,
         audits=origin.audits,
         notes=origin.notes,
     )
+    task_types, quality = ({}, ()) if origin.quality is None else quality_from(origin.quality)
+    further, published = recipe.evaluate.further, recipe.report.published
     claims = recipe.report.claims
     scored = homes.get("evaluate-adapted")
     model = "" if scored is None else str(read_json(scored / RECORD)["fingerprint"])
@@ -174,9 +195,45 @@ def inputs_of(
         answers=beside.answers,
         n_answers=beside.n_answers,
         pictures={name: store.read(ref) for name, ref in beside.images.items()},
+        baselines=tuple(Baseline(each.role, each.printed) for each in further if not each.differs),
+        ablations=tuple(
+            AblationArm(each.role, each.printed, each.differs) for each in further if each.differs
+        ),
+        paper={} if published is None else published.numbers(_official(found.scores)),
+        paper_source="" if published is None else published.source,
+        task_types=task_types,
+        quality=quality,
         claims=claims,
         written_before=written_before(root, claims, model),
         checkpoint=_relative(homes["train"] / "checkpoint", root / origin.base),
+    )
+
+
+def _official(scores: Iterable[Score]) -> dict[str, tuple[str, ...]]:
+    """Return the scorers that repeat an official script, by benchmark."""
+    found = {(each.benchmark, each.scorer) for each in scores if each.scorer.endswith(PAPER)}
+    return {
+        name: tuple(sorted(scorer for other, scorer in found if other == name))
+        for name in dict(sorted(found))
+    }
+
+
+def quality_of(root: Path, homes: Mapping[str, Path]) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
+    """Return what `acclimate curate --quality` measured of a run's tasks, and a note where it is of others.
+
+    Args:
+        root: the run's folder. homes: its finished artifacts by step.
+    """
+    path = root / QUALITY / "quality.json"
+    step = "curate" if "curate" in homes else "curate-general"
+    if step not in homes or not path.is_file():
+        return None, ()
+    of = path.with_name(MEASURED)
+    if of.is_file() and read_json(of) == read_json(homes[step] / RECORD)["fingerprint"]:
+        return read_json(path), ()
+    return None, (
+        "The quality of tasks was measured for another recipe's and is left out; `acclimate curate RECIPE "
+        "--quality` measures these.",
     )
 
 
@@ -287,16 +344,16 @@ def _provenance(recipe: Recipe, homes: Mapping[str, Path], inputs: ReportInputs)
 
 
 def _data_sources(recipe: Recipe, records: Mapping[str, Any]) -> Iterator[Source]:
-    seeds = None if recipe.synthesizer is None else recipe.synthesizer.seeds.source
-    named = {
-        "ingest": ("Image-caption pairs", recipe.ingest and recipe.ingest.source),
-        "seeds": ("Seed examples of the synthesizer", seeds),
-        "general": ("Seed examples of general tasks", recipe.general and recipe.general.source),
+    tuning = recipe.synthesizer
+    named: dict[str, tuple[str, IngestConfig | SeedConfig | None]] = {
+        "ingest": ("Image-caption pairs", recipe.ingest),
+        "seeds": ("Seed examples of the synthesizer", None if tuning is None else tuning.seeds),
+        "general": ("Seed examples of general tasks", recipe.general),
     }
-    for step, (title, source) in named.items():
-        if step in records and source is not None:
-            licences = ", ".join(records[step]["licences"]) or "unknown"
-            yield Source(id=step, title=title, where=Path(str(source)).name, licence=licences)
+    for step, (title, data) in named.items():
+        if step in records and data is not None:
+            licences = ", ".join(records[step]["licences"]) or data.licence
+            yield Source(id=step, title=title, where=Path(data.source).name, licence=licences or "unknown")
     if "conversations" in records:
         licences = ", ".join(records["conversations"]["licences"]) or "unknown"
         where = ", ".join(Path(str(each.source)).name for each in recipe.conversations)

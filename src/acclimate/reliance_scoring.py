@@ -90,17 +90,7 @@ def write_reliance(
     found = readable(items, predictions, scores, primary, chance=chance, likelihoods=likelihoods)
     if not found.rows:
         return []
-    scored = sorted({row.benchmark for row in found.rows})
-    pairs = {
-        name: contrast_pairs(item for item in items if item.benchmark == name)
-        for name in (scored if CONTRAST in asked else ())
-    }
-    how = How(
-        comparisons=comparisons,
-        pairs={name: each for name, each in pairs.items() if each},
-        scorers=found.scorers,
-    )
-    measured = measure_reliance(found.rows, how)
+    measured = measured_reliance(items, found, comparisons, has_pairs=CONTRAST in asked)
     write_records(out / "reliance.parquet", measured, Reliance)
     write_records(out / "reliance_items.parquet", item_reliance(found.rows), ItemReliance)
     shown = {*VECTOR, *_BESIDES, *(f"d{name}" for name in VECTOR)}
@@ -120,6 +110,28 @@ def write_reliance(
         for each in measured
         if each.level in _SHOWN and each.kind in (_kind_of(each), "all") and each.measure in shown
     ]
+
+
+def measured_reliance(
+    items: Sequence[Item], found: Readable, comparisons: Sequence[tuple[str, str]], *, has_pairs: bool
+) -> list[Reliance]:
+    """Return every measure of what can be read.
+
+    Args:
+        comparisons: pairs of models.
+        has_pairs: whether contrast pairs were asked.
+    """
+    scored = sorted({row.benchmark for row in found.rows})
+    pairs = {
+        name: contrast_pairs(item for item in items if item.benchmark == name)
+        for name in (scored if has_pairs else ())
+    }
+    how = How(
+        comparisons=comparisons,
+        pairs={name: each for name, each in pairs.items() if each},
+        scorers=found.scorers,
+    )
+    return measure_reliance(found.rows, how)
 
 
 def _number(value: float) -> float | None:

@@ -19,6 +19,7 @@ from acclimate.compose.general import GeneralData
 from acclimate.compose.replay import Replay, mixed
 from acclimate.curate import reliance as task_reliance
 from acclimate.curate import stage as curate_room
+from acclimate.engines.hub import hub_name
 from acclimate.engines.spec import EngineExecution, require_scores
 from acclimate.errors import BenchmarkError, DataError
 from acclimate.evaluate import heldout, likelihoods
@@ -42,6 +43,7 @@ from acclimate.files import (
 from acclimate.ingest import stage as ingest_room
 from acclimate.ingest.conversations import ConversationSource, conversations_identity, read_conversations
 from acclimate.ingest.seeds import SeedConfig, read_seeds, seeds_identity
+from acclimate.licences import licence_of
 from acclimate.recipe import SynthesizerTuning, identity
 from acclimate.records import (
     Conversation,
@@ -62,6 +64,8 @@ from acclimate.train import stage as train_room
 from acclimate.workplace import Model, Place, counted, how, reasons, sorted_out
 
 BLANK_PX = 64
+BASE = "base"
+"""In a training's run.json: the checkpoint that it began with, by name, name on the hub and licence."""
 Part = Literal["pairs", "held_out", "examples", "validation"]
 """A file of records in a step's folder: image-caption pairs, or seed examples."""
 _EXAMPLES: tuple[Part, ...] = ("examples", "validation")
@@ -258,13 +262,20 @@ def training_step(
         facts = {"trained_tokens": outcome.trained_tokens, "total_tokens": outcome.total_tokens}
         shortened = {f"shortened_{way}": n for way, n in outcome.shortened.items()}
         counts = {**done.counts, **shortened}
-        return replace(done, counts=counts, facts=facts, run=how(config.execution))
+        ran = {**how(config.execution), BASE: _known_of(start.folder(place.root))}
+        return replace(done, counts=counts, facts=facts, run=ran)
 
     inputs, engines = place.needs(start)
     facts = identity(config, "save_every", "check_reload")
     if stage is not None:
         facts["stage"] = stage
     return Step(name, train_room.VERSION, facts, {"conversations": data, **inputs}, run, engines)
+
+
+def _known_of(folder: Path) -> JSON:
+    """Return what a reader may know of a checkpoint: its name, its name on the hub, its card's licence."""
+    name = hub_name(folder)
+    return {"name": name or folder.resolve().name, "hub": name or "", "licence": licence_of(folder)}
 
 
 def _check_stages(told: Sequence[Conversation], stage: int | None) -> None:
@@ -312,7 +323,7 @@ def synthesis_step(
         told = {each.reply_id if config.needs_engine else each.pair_id for each in triplets}
         told |= {each.id.split("#")[0] for each in rejections}
         done = counted(len(told), len(triplets), rejections)
-        return replace(done, run=how(config.execution) if engine is not None else {})
+        return replace(done, run=place.how(config.execution) if engine is not None else {})
 
     inputs, engines = place.needs(model) if model is not None else ({}, {})
     facts: dict[str, JSON] = {**identity(config.decisive(), "model"), "part": part}
@@ -362,7 +373,7 @@ def curation_step(
         write_records(space.out / "judged.parquet", rows, JudgedTriplet)
         verdicts: Counter[str] = Counter(row.label for row in rows)
         counts = {"inputs": len(triplets), "outputs": len(rows), **verdicts}
-        return Outcome(counts, {}, run=how(config.execution) if engine is not None else {})
+        return Outcome(counts, {}, run=place.how(config.execution) if engine is not None else {})
 
     inputs, engines = place.needs(model) if model is not None else ({}, {})
     if config.needs_images:
@@ -399,7 +410,7 @@ def reliance_step(
         write_records(space.out / "rejections.parquet", rejections, Rejection)
         below_zero = sum(row.reliance < 0 for row in rows)
         done = counted(len(judged), len(rows), rejections, below_zero=below_zero)
-        return replace(done, run=how(config.execution) if judged else {})
+        return replace(done, run=place.how(config.execution) if judged else {})
 
     needed, engines = place.needs(model)
     facts: dict[str, JSON] = {**identity(config.decisive(), "model", "floor"), "part": part}
@@ -415,6 +426,7 @@ def composition_step(
     place: Place,
     *,
     floor: tuple[float, Sequence[Step]] | None = None,
+    general_licence: str = "unknown",
 ) -> Step:
     """Return the step that makes the training conversations.
 
@@ -422,6 +434,7 @@ def composition_step(
         judged_step: None where the domain's pairs have no tasks.
         general: the steps with the general examples and with their judged tasks.
         floor: least visual reliance of a task, in nats per token, and the steps that measured it.
+        general_licence: of the general examples, as the recipe states it.
     """
     least, measured = floor if floor is not None else (0.0, ())
 
@@ -448,7 +461,8 @@ def composition_step(
             "with_task": with_task,
             "caption_only": len(rows) - with_task,
         }
-        return Outcome(counts, reasons(rejections))
+        licences = () if general is None else (general_licence,)
+        return Outcome(counts, reasons(rejections), licences=licences)
 
     inputs = {"pairs": pairs_step}
     if judged_step is not None:
@@ -459,6 +473,8 @@ def composition_step(
     facts = identity(config)
     if measured:
         facts["least_reliance"] = least
+    if general is not None:
+        facts["general_licence"] = general_licence
     return Step("compose", compose_room.VERSION, facts, inputs, run)
 
 
@@ -626,10 +642,10 @@ def evaluation_step(
         counts = {"inputs": total, "outputs": len(predictions), "truncated": truncated}
         for condition, by_benchmark in left_out(items, config.conditions).items():
             counts[f"not asked under {condition}"] = sum(by_benchmark.values())
-        return Outcome(counts, {}, run=how(execution))
+        return Outcome(counts, {}, run=place.how(execution))
 
     inputs, engines = place.needs(model)
-    without = ["benchmarks", "data", "limit", "after_first_stage", "judge"]
+    without = ["benchmarks", "data", "limit", "after_first_stage", "judge", "further"]
     if config.log_likelihood:
         if model.step is None:
             require_scores(model.at(place.root), "evaluate.log_likelihood")

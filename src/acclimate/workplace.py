@@ -15,7 +15,7 @@ from acclimate.engines.keys import Keys
 from acclimate.engines.open import engine_identity, open_engine
 from acclimate.engines.protocol import Engine
 from acclimate.engines.spec import EngineExecution, EngineSpec, spec_of
-from acclimate.engines.spending import Accounts
+from acclimate.engines.spending import Accounts, Usage
 from acclimate.errors import RecipeError
 from acclimate.files import JSON, ImageStore
 from acclimate.records import Rejection
@@ -149,11 +149,33 @@ class Place:
     store: ImageStore
     engines: Engines
     progress: Progress
+    _before: dict[tuple[str, str], Usage] | None = None
+    """What servers had taken when the step that is being built began; None: nothing."""
+
+    def begin(self) -> None:
+        """Count what servers take from here on: for the next step."""
+        self._before = self.engines.accounts.usages()
 
     def open(self, model: Model, execution: EngineExecution) -> tuple[Engine, ReplyLog]:
         """Return the engine of a model, and the log of the replies it has given in this folder."""
         engine = self.engines.open(model.at(self.root), execution)
         return engine, ReplyLog(self.root / "replies" / engine.identity.digest[:16])
+
+    def how(self, execution: BaseModel) -> dict[str, JSON]:
+        """Return how a step was run, and what servers took for it in this command, for run.json."""
+        spent = self.engines.accounts.since(self._before or {})
+        served: list[JSON] = [
+            {
+                "model": name,
+                "requests": each.n_answers + each.n_retries,
+                "prompt_tokens": each.prompt_tokens,
+                "reply_tokens": each.reply_tokens,
+                "lost_tokens": each.lost_tokens,
+                "money": each.money,
+            }
+            for name, each in spent
+        ]
+        return {**how(execution), "served": served} if served else how(execution)
 
     def needs(self, model: Model) -> tuple[dict[str, Step], dict[str, str]]:
         """Return what a step that uses the model says of it: an input, or an engine's identity."""

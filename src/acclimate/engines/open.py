@@ -151,7 +151,7 @@ def _open_served(
         from acclimate.engines.served_template import ServedTemplate
 
         template = ServedTemplate(load_processor(Path(spec.template)))
-    account = None if accounts is None else accounts.of(identity.digest, execution)
+    account = None if accounts is None else accounts.of(identity.digest, execution, identity.name)
     return OpenAIEngine(
         spec,
         store,

@@ -1,6 +1,7 @@
 """What a server has taken so far, and the ceiling it must not pass."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from acclimate.engines.cost import money
@@ -22,6 +23,19 @@ class Usage:
     """Answers without the server's count; the most they may have used is counted."""
     money: float | None
     """By the given prices, lost tokens included; None without prices."""
+
+    def beyond(self, before: "Usage") -> "Usage":
+        """Return what was used after an earlier look at the same account."""
+        paid = None if self.money is None or before.money is None else self.money - before.money
+        return Usage(
+            n_answers=self.n_answers - before.n_answers,
+            n_retries=self.n_retries - before.n_retries,
+            prompt_tokens=self.prompt_tokens - before.prompt_tokens,
+            reply_tokens=self.reply_tokens - before.reply_tokens,
+            lost_tokens=self.lost_tokens - before.lost_tokens,
+            n_unmetered=self.n_unmetered - before.n_unmetered,
+            money=paid,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +158,29 @@ class Accounts:
     def __init__(self) -> None:
         """Start without any."""
         self._by_key: dict[tuple[str, str], Spending] = {}
+        self._names: dict[tuple[str, str], str] = {}
 
-    def of(self, digest: str, execution: ServerExecution) -> Spending:
+    def usages(self) -> dict[tuple[str, str], Usage]:
+        """Return what each account has used until now."""
+        return {key: each.usage() for key, each in self._by_key.items()}
+
+    def since(self, before: Mapping[tuple[str, str], Usage]) -> list[tuple[str, Usage]]:
+        """Return what each model has used beyond an earlier `usages`, of those that used anything."""
+        spent = [
+            (self._names[key], now.beyond(before[key]) if key in before else now)
+            for key, now in self.usages().items()
+        ]
+        return [(name, each) for name, each in spent if each.n_answers or each.lost_tokens]
+
+    def of(self, digest: str, execution: ServerExecution, name: str = "") -> Spending:
         """Return the account of a served model under these prices and ceilings.
 
         Args:
-            digest: of the engine's identity.
+            digest: of the engine's identity. name: the model's, for people.
         """
         facts = execution.model_dump_json(include={"prices", "budget", "budget_tokens"})
         if (digest, facts) not in self._by_key:
             found = Spending(execution.prices, execution.budget, execution.budget_tokens)
             self._by_key[digest, facts] = found
+            self._names[digest, facts] = name
         return self._by_key[digest, facts]

@@ -30,6 +30,30 @@ VERSION = 2
 """Rises when the same config and inputs come to give other predictions or scores."""
 
 
+_TAKEN = ("base", "first_stage", "captions", "adapted")
+
+
+class Further(BaseModel):
+    """A further model that is asked the same questions: a baseline, or one arm of an ablation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """What it is called in files and keys (`macro/ROLE/original`)."""
+    model: str | Mapping[str, Any]
+    """A checkpoint's folder, a name on the hub, or a model on a server."""
+    name: str = ""
+    """As it is printed; empty takes the role."""
+    differs: str = ""
+    """In what its recipe differs from this one, in a few words: it then stands in the table of ablations;
+    empty for a baseline."""
+
+    @property
+    def printed(self) -> str:
+        """The name to print."""
+        return self.name or self.role
+
+
 class EvaluateConfig(BaseModel):
     """What is asked, and under which conditions."""
 
@@ -63,6 +87,18 @@ class EvaluateConfig(BaseModel):
     after_first_stage: bool = False
     """Whether the checkpoint of the first of two training stages is scored too: what it gained, and what the
     second stage forgot."""
+    further: tuple[Further, ...] = ()
+    """Models that stand beside base and adapted in the report."""
+
+    @field_validator("further")
+    @classmethod
+    def _roles_differ(cls, given: tuple[Further, ...]) -> tuple[Further, ...]:
+        taken = list(_TAKEN)
+        for each in given:
+            if each.role in taken:
+                raise ValueError(f"two models would have the role {each.role!r}; give one another")
+            taken.append(each.role)
+        return given
 
     @field_validator("conditions", mode="before")
     @classmethod

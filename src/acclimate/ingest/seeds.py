@@ -32,6 +32,9 @@ class SeedConfig(BaseModel):
     """The data file; a relative path counts from the recipe."""
     image_root: str = ""
     """The folder that image paths start from; empty means the data file's own."""
+    licence: str = "unknown"
+    """Licence of the examples, as the source states it; asked for where they are trained on as general tasks,
+    and no part of what tuning a synthesizer on them depends on."""
     images: ImageMode = "hardlink"
     limit: int | None = Field(default=None, ge=1)
     """Read the first so many rows only; for tests."""

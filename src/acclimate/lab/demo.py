@@ -10,7 +10,7 @@ import yaml
 from acclimate.engines.keys import Keys
 from acclimate.files import read_records, write_text
 from acclimate.lab.audit import audit_table, synthesis_audit
-from acclimate.lab.render import write_once, write_world
+from acclimate.lab.render import write_general_benchmarks, write_once, write_world
 from acclimate.lab.world import VERSION
 from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
@@ -52,6 +52,8 @@ class Sizes:
     seeds: int = 5000
     pairs: int = 2400
     questions: int = 150
+    general: int = 40
+    """Questions of each kind about general scenes, which show what is forgotten."""
 
 
 def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
@@ -68,7 +70,11 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
         },
         "synthesizer": {
             "model": model,
-            "seeds": {"source": "world/seeds/seeds.json", "image_root": "world/seeds/images"},
+            "seeds": {
+                "source": "world/seeds/seeds.json",
+                "image_root": "world/seeds/images",
+                "licence": "Apache-2.0",
+            },
             "seed": seed,
             "train": {
                 "epochs": 1,
@@ -93,23 +99,32 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
             "execution": {"micro_batch": 8},
         },
         "evaluate": {
-            "benchmarks": [f"world/benchmarks/{domain}_{kind}.yaml" for kind in kinds],
+            "benchmarks": [
+                *(f"world/benchmarks/{domain}_{kind}.yaml" for kind in kinds),
+                *(f"world/general/general_{kind}.yaml" for kind in kinds),
+            ],
             "seed": seed,
         },
-        "report": {"title": f"Lab demo: {domain}", "seed": seed, "claims": CLAIMS},
+        "report": {
+            "title": f"Lab demo: {domain}",
+            "seed": seed,
+            "general": [f"general_{kind}" for kind in kinds],
+            "claims": CLAIMS,
+        },
     }
 
 
 def write_demo(folder: Path, *, domain: str, seed: int, sizes: Sizes) -> Path:
     """Write the world's files and `recipe.yaml`; return the recipe's path."""
     tag = f"{VERSION} {domain} {seed} {sizes}\n"
-    write_once(
-        folder / "world",
-        tag,
-        lambda out: write_world(
+
+    def write(out: Path) -> None:
+        write_world(
             out, domain, n_seeds=sizes.seeds, n_pairs=sizes.pairs, n_questions=sizes.questions, seed=seed
-        ),
-    )
+        )
+        write_general_benchmarks(out / "general", sizes.general, seed)
+
+    write_once(folder / "world", tag, write)
     path = folder / "recipe.yaml"
     write_text(path, yaml.safe_dump(demo_recipe(folder, domain, seed), sort_keys=False))
     return path
@@ -162,8 +177,12 @@ def _control(
     other = line.build(["evaluate-adapted"], aside=True)["evaluate-adapted"]
     items = list(read_records(homes["items"] / "items.parquet", Item))
     scores = [
-        *read_records(homes["evaluate-adapted"] / "scores.parquet", Score),
-        *(replace(s, model="control") for s in read_records(other / "scores.parquet", Score)),
+        score
+        for score in (
+            *read_records(homes["evaluate-adapted"] / "scores.parquet", Score),
+            *(replace(s, model="control") for s in read_records(other / "scores.parquet", Score)),
+        )
+        if score.benchmark not in recipe.report.general
     ]
     from acclimate.evaluate.stage import primary_by_benchmark
 

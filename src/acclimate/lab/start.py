@@ -90,7 +90,11 @@ def write_recipe(folder: Path, recipe: Path, *, model: str | None, force: bool) 
         },
         "synthesizer": {
             "model": named,
-            "seeds": {"source": "acclimate-seeds/seeds.json", "image_root": "acclimate-seeds/images"},
+            "seeds": {
+                "source": "acclimate-seeds/seeds.json",
+                "image_root": "acclimate-seeds/images",
+                "licence": "Apache-2.0",
+            },
             "train": {"epochs": 1, **copy.deepcopy(training)},
         },
         "synthesize": {"model": "tuned", "temperature": 0.7, "max_tokens": 256 if small else 512},

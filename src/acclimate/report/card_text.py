@@ -6,13 +6,13 @@ break out of it; every text of a user goes through `render.markdown_text` in the
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from huggingface_hub.repocard_data import CardData
 
+from acclimate.licences import Derived, head_of
 from acclimate.report.characters import visible
-from acclimate.report.licences import Derived
 from acclimate.report.render import templates
 
 _HUB_ID = re.compile(r"(?=.{3,96}\Z)[A-Za-z0-9_](?:[\w.-]*\w)?/\w(?:[\w.-]*\w)?(?<!\.git)", re.ASCII)
@@ -64,11 +64,7 @@ def languages(codes: Sequence[str]) -> list[str] | None:
 
 def licence_head(derived: Derived) -> dict[str, Any]:
     """Return the fields of a head that say the licence."""
-    return {
-        "license": derived.licence,
-        "license_name": derived.name or None,
-        "license_link": line(derived.link) or None,
-    }
+    return head_of(replace(derived, link=line(derived.link)))
 
 
 def card(head: CardData, template: str, **values: object) -> str:

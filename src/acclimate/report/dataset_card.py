@@ -4,18 +4,14 @@ It is about conversations, or the tasks that they were made from. The head names
 `configs`, so that `datasets.load_dataset` finds them; the body says how they were made and what was left out.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from huggingface_hub import DatasetCardData
 
-from acclimate.records import Conversation, JudgedTriplet, Triplet
-from acclimate.report import further_tables
-from acclimate.report.card_text import DataSource, card, hub_ids, languages, licence_head, line
-from acclimate.report.evidence.record import Record
-from acclimate.report.inputs import Audit, RoomSummary
-from acclimate.report.licences import (
+from acclimate.licences import (
     NO_ADVICE,
     Derived,
     derived_licence,
@@ -23,6 +19,11 @@ from acclimate.report.licences import (
     restriction_of,
     slug,
 )
+from acclimate.records import Conversation, JudgedTriplet, Triplet
+from acclimate.report import further_tables
+from acclimate.report.card_text import DataSource, card, hub_ids, is_hub_id, languages, licence_head, line
+from acclimate.report.evidence.record import Record
+from acclimate.report.inputs import Audit, RoomSummary
 
 Rows: TypeAlias = Literal["conversation", "judged_task", "task"]
 
@@ -122,6 +123,8 @@ class DataFacts:
     task_types: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Number of tasks by data set, then by task type."""
     record: Record | None = None
+    repo: str = ""
+    """`organisation/name` of this data set on the hub; empty where it is not there."""
     about: str = ""
     """What it is, in the publisher's words."""
     has_pictures: bool = False
@@ -161,6 +164,7 @@ def dataset_card(facts: DataFacts) -> str:
         task_types=further_tables.task_types(facts.task_types),
         limits=(*facts.limits, *_LIMITS),
         personal=facts.personal_data or _PERSONAL,
+        place=json.dumps(facts.repo if is_hub_id(facts.repo) else "ORGANISATION/NAME"),
         first=_config_name(facts.files[0].config) if facts.files else "",
     )
 

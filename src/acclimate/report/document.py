@@ -70,7 +70,7 @@ def document(inputs: ReportInputs, measurements: Sequence[Measurement], title: s
         _reliance(found, drawn),
         _robustness(inputs, drawn),
         _forgetting(found, drawn),
-        _ablations(inputs),
+        _ablations(found),
         _scorers(found),
         _section(
             "parts",
@@ -164,9 +164,9 @@ def _forgetting(found: tables.Found, drawn: Mapping[str, Drawing]) -> Section | 
     return _section("forgetting", "Forgetting", text, tables.forgetting(found), drawn.get("forgetting"))
 
 
-def _ablations(inputs: ReportInputs) -> Section | None:
+def _ablations(found: tables.Found) -> Section | None:
     text = "The whole recipe with one part changed at a time, on the same questions."
-    return _section("ablations", "Ablations", text, further_tables.ablations(inputs.ablations))
+    return _section("ablations", "Ablations", text, further_tables.ablations(found))
 
 
 def _scorers(found: tables.Found) -> Section | None:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from acclimate.report.blocks import NOTHING, Cell, Column, Row, Table, Verdict, cells, numbers
 from acclimate.report.claims import points
-from acclimate.report.inputs import AblationArm, Audit, Cost, ReportInputs, RoomSummary
+from acclimate.report.inputs import Audit, Cost, ReportInputs, RoomSummary
 from acclimate.report.reliance import VECTOR, Reliance
 from acclimate.report.robustness import ALL, GROUPS, Robustness
-from acclimate.report.tables import MACRO, cell
+from acclimate.report.tables import MACRO, MARKS_NOTE, Found, cell, subjects
 from acclimate.report.tested import Judged
 
 _SIGNED = ("VRS", "dVRS", "MG")
@@ -137,18 +137,22 @@ def environment(inputs: ReportInputs) -> Table | None:
     return Table("environment", "What the run ran on", columns, rows) if rows else None
 
 
-def ablations(found: Sequence[AblationArm]) -> Table | None:
-    """Return every arm on every benchmark, their mean last."""
-    names = list(dict.fromkeys(name for arm in found for name in arm.measured if name != MACRO))
-    names += [MACRO] if any(MACRO in arm.measured for arm in found) else []
-    titles = ["mean of benchmarks" if name == MACRO else name for name in names]
-    rows = tuple(
-        Row((Cell(arm.name), Cell(arm.differs or "–"), *(cell(arm.measured.get(name)) for name in names)))
-        for arm in found
-    )
-    columns = (Column("arm"), Column("differs in", is_wide=True), *numbers(*titles))
+def ablations(found: Found) -> Table | None:
+    """Return the whole recipe and every arm on every benchmark, their mean, and what the arm's part gives."""
+    arms = found.inputs.ablations
+    named = subjects(found.domain, MACRO)
+    rows = [_arm(found, named, "adapted", "the whole recipe", "–")]
+    rows += [_arm(found, named, each.role, each.name, each.differs) for each in arms]
+    columns = (Column("arm"), Column("differs in", is_wide=True), *numbers(*(title for _, title in named)))
     caption = "Ablations, points of 100 with 95 % intervals"
-    return Table("ablations", caption, columns, rows) if rows else None
+    whole = f"whole − arm, {named[-1][1]}" if named else ""
+    return Table("ablations", caption, (*columns, *numbers(whole)), tuple(rows), MARKS_NOTE) if arms else None
+
+
+def _arm(found: Found, named: Sequence[tuple[str, str]], role: str, name: str, differs: str) -> Row:
+    scores = (cell(found.by_key.get(f"{key}/{role}/original")) for key, _ in named)
+    part = found.by_key.get(f"{named[-1][0]}/adapted-{role}/original") if named else None
+    return Row((Cell(name), Cell(differs), *scores, cell(part, signed=True)))
 
 
 def task_types(by_arm: Mapping[str, Mapping[str, int]]) -> Table | None:

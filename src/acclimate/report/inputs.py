@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from acclimate.records import Measurement, Score
+from acclimate.records import Score
 from acclimate.report.evidence.corrections import Correction
 from acclimate.report.evidence.record import Record
 from acclimate.report.reliance import Reliance
@@ -113,13 +113,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class AblationArm:
-    """One row of the table of ablations."""
+    """A model that was made by the same recipe but for one part; its scores are among `scores`."""
 
+    role: str
+    """As in `Score.model`, with the rules of `Baseline.role`."""
     name: str
+    """As it is printed."""
     differs: str
-    """In what it differs from the whole recipe; empty for the whole recipe itself."""
-    measured: Mapping[str, Measurement]
-    """By benchmark name, and `macro` for their mean."""
+    """In what its recipe differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +215,8 @@ class ReportInputs:
     """Of the record, in order."""
     limit: int | None = None
     """Set when the run used only so many records: the report then says that it is a test."""
+
+    @property
+    def further_roles(self) -> tuple[str, ...]:
+        """The roles of the models beside base, first stage and adapted."""
+        return (*(each.role for each in self.baselines), *(each.role for each in self.ablations))

@@ -12,6 +12,7 @@ import huggingface_hub
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from acclimate.licences import NO_ADVICE, Derived, derived_licence, named_licence, slug
 from acclimate.records import Measurement
 from acclimate.report import further_tables, tables
 from acclimate.report.blocks import Table
@@ -20,7 +21,6 @@ from acclimate.report.claims import headline, points, span, standing
 from acclimate.report.columns import ORIGINAL
 from acclimate.report.evidence.record import Record
 from acclimate.report.inputs import BenchmarkFacts, ReportInputs, Snippet
-from acclimate.report.licences import NO_ADVICE, Derived, derived_licence, named_licence, slug
 from acclimate.report.tested import NO_INTERVAL, judged
 from acclimate.report.usage import transformers_snippets
 
@@ -100,7 +100,7 @@ class CardFacts:
 def model_card(facts: CardFacts) -> str:
     """Return the README.md of a trained model."""
     found = tables.found_in(facts.inputs, facts.measurements)
-    licence = licence_of(facts)
+    licence = licence_of_model(facts)
     record = facts.record
     return card(
         _head(facts, licence),
@@ -162,7 +162,7 @@ def card_files(facts: CardFacts) -> dict[str, str]:
     return files
 
 
-def licence_of(facts: CardFacts) -> Derived:
+def licence_of_model(facts: CardFacts) -> Derived:
     """Return the licence that was named, else the one that follows from the base model's and the data's."""
     if facts.licence:
         return named_licence(facts.licence, facts.licence_link)

@@ -36,6 +36,7 @@ def pages(inputs: ReportInputs, measurements: Sequence[Measurement], layout: Lay
     """Return every file of the report but `summary.json`, by its path in the report's folder."""
     made = document(inputs, measurements, layout.title)
     names = dict(MODELS) | {each.role: each.name for each in inputs.baselines}
+    names |= {each.role: each.name for each in inputs.ablations}
     examples = shown(
         inputs.examples,
         inputs.answers,

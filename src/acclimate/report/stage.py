@@ -1,9 +1,9 @@
 """The door of the report room: plain data in; pages, tables and figures out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +25,30 @@ DEFAULT_QUESTION = (
     "rest on the picture?"
 )
 DEFAULT_MEASURES = ("macro/adapted-base/original", "macro/adapted-base/vrs", "macro/adapted/vrs")
+
+
+class Published(BaseModel):
+    """What a publication reports of these benchmarks, to stand beside what was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(min_length=1)
+    """Which publication and table."""
+    scores: Mapping[str, Mapping[Literal["base", "first_stage", "adapted"], float]]
+    """Points of 100 as they are printed, by benchmark (`slake_open`; `macro` for the mean of benchmarks) and
+    then by model."""
+
+    def numbers(self, scorers: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+        """Return the numbers as the tables look them up: fractions, by benchmark and by its official scorer.
+
+        Args:
+            scorers: of every benchmark, the names of those that repeat an official script.
+        """
+        found: dict[str, dict[str, float]] = {}
+        for name, row in self.scores.items():
+            fractions = {str(role): value / 100 for role, value in row.items()}
+            found |= {key: fractions for key in (name, *(f"{name}/{each}" for each in scorers.get(name, ())))}
+        return found
 
 
 class ReportConfig(BaseModel):
@@ -49,6 +73,11 @@ class ReportConfig(BaseModel):
     claims: tuple[Claim, ...] = ()
     """What is claimed before the run, each decided by one measurement. Claims that are written after the
     trained model was scored are marked so."""
+    general: tuple[str, ...] = ()
+    """Benchmarks that ask what the untouched model could do already: they stand under forgetting, with a mean
+    of their own, and not in the headline."""
+    published: Published | None = None
+    """Numbers of a publication that stand beside the measured ones."""
     publisher: str = Field(default="not named", min_length=1)
     """Who publishes the record."""
 
@@ -86,10 +115,10 @@ def report_measurements(inputs: ReportInputs, config: ReportConfig) -> list[Meas
     """
     from acclimate.report.tables import GENERAL, MACRO, MODELS, parted
 
-    for each in inputs.baselines:
-        if each.role in MODELS or not each.role or set("/-") & set(each.role):
+    for role in inputs.further_roles:
+        if role in MODELS or not role or set("/-") & set(role):
             raise BenchmarkError(
-                f"a baseline cannot have the role {each.role!r}; give it one without '/' and '-' that is "
+                f"a further model cannot have the role {role!r}; give it one without '/' and '-' that is "
                 f"none of {', '.join(MODELS)}"
             )
     domain, general = parted(inputs.benchmarks)
@@ -117,7 +146,7 @@ def _measured(
         n_rows_by_benchmark={each.name: each.n_rows for each in benchmarks},
         seed=config.seed,
         n_draws=config.n_draws,
-        comparisons=(*COMPARISONS, *(("adapted", each.role) for each in inputs.baselines)),
+        comparisons=(*COMPARISONS, *(("adapted", role) for role in inputs.further_roles)),
         sums=[Sum(name, terms) for name, terms in sums.items()],
     )
 
@@ -149,7 +178,7 @@ def write_report(
     chosen = config or ReportConfig()
     measured = report_measurements(inputs, chosen) if measurements is None else measurements
     files = pages(inputs, measured, chosen)
-    headline = summary(measured)
+    headline = _apart(summary(measured), {each.name for each in inputs.benchmarks if each.is_general})
     try:
         _remove_others(out, set(files))
         for name, text in files.items():
@@ -160,6 +189,16 @@ def write_report(
             f"cannot write the report to {out}: {error}; free space or choose another folder"
         ) from error
     return headline
+
+
+def _apart(headline: Summary, general: set[str]) -> Summary:
+    """Return the summary with the benchmarks of general skills under `general`, where there are others."""
+    by_name = headline["benchmarks"]
+    aside = {name: row for name, row in by_name.items() if name in general}
+    if not aside or len(aside) == len(by_name):
+        return headline
+    own = {name: row for name, row in by_name.items() if name not in general}
+    return {**headline, "benchmarks": own, "general": aside}
 
 
 def _remove_others(out: Path, names: set[str]) -> None:

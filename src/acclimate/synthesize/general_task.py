@@ -26,7 +26,7 @@ class GeneralTaskConfig(BaseModel):
 def pair_of(example: SeedExample) -> ImageCaption:
     """Return the example's picture and caption as a pair, under the example's id.
 
-    Seed examples state no licence, so the pair's is `unknown`.
+    An example has no licence of its own, the recipe states that of all; so the pair's is `unknown`.
     """
     return ImageCaption(example.id, example.image, example.caption, example.source, "unknown")
 

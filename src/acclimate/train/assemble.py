@@ -27,6 +27,7 @@ from acclimate.engines.render import RenderError, render, template_of
 from acclimate.engines.settings_file import read_json_object
 from acclimate.errors import EngineError
 from acclimate.files import sha256_file, write_json
+from acclimate.licences import derived_licence
 from acclimate.records import Turn
 from acclimate.train.image_template import (
     CHATML_TOKENS,
@@ -44,7 +45,14 @@ from acclimate.train.parts import (
     open_vision,
     vision_config,
 )
-from acclimate.train.plain_folder import new_folder, require_free, save_card, save_tokenizer, save_weights
+from acclimate.train.plain_folder import (
+    REMEDY,
+    new_folder,
+    require_free,
+    save_card,
+    save_tokenizer,
+    save_weights,
+)
 from acclimate.train.save import save_policy
 
 TemplateName = Literal["own", "plain", "chatml"]
@@ -621,7 +629,12 @@ def _save_card(draft: _Draft, folder: Path) -> None:
             "New tokens": ", ".join(f"`{token}`" for token in plan.added_tokens) or "none",
             "Chat template": plan.template,
         },
-        licences=(draft.language.licence, draft.vision.licence),
+        licence=derived_licence(
+            [draft.language.licence, draft.vision.licence],
+            base_model=None,
+            names=["language model", "vision encoder"],
+            remedy=REMEDY,
+        ),
     )
 
 

@@ -22,10 +22,17 @@ from acclimate.engines.families import FAMILIES, family_of, load_model
 from acclimate.engines.settings_file import read_json_object
 from acclimate.errors import EngineError
 from acclimate.files import sha256_file, write_json
+from acclimate.licences import derived_licence, licence_of
 from acclimate.train.assemble import PROBE_TEXT
 from acclimate.train.image_template import unwrapped, with_texts
-from acclimate.train.licence import licence_of
-from acclimate.train.plain_folder import new_folder, require_free, save_card, save_tokenizer, save_weights
+from acclimate.train.plain_folder import (
+    REMEDY,
+    new_folder,
+    require_free,
+    save_card,
+    save_tokenizer,
+    save_weights,
+)
 
 _LIBRARY: Any = transformers
 _KNOWN = ", ".join(family.name for family in FAMILIES)
@@ -277,5 +284,10 @@ def _save_card(mllm: Path, folder: Path, name: str, kept: int, left_out: int) ->
             "Parameters": f"{kept:,}",
             "Left out": f"{left_out:,} parameters",
         },
-        licences=(licence_of(mllm) or (licence_of(base) if base else None),),
+        licence=derived_licence(
+            [licence_of(mllm) or (licence_of(base) if base else "")],
+            base_model=None,
+            names=["the multimodal model"],
+            remedy=REMEDY,
+        ),
     )

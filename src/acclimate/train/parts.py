@@ -15,7 +15,7 @@ from PIL import Image
 
 from acclimate.engines.checkpoint import adapter_base, require_checkpoint
 from acclimate.errors import EngineError
-from acclimate.train.licence import licence_of
+from acclimate.licences import licence_of
 from acclimate.train.plain_folder import quiet
 from acclimate.train.save import stored_dtype
 
@@ -58,7 +58,8 @@ class LanguagePart:
     tokenizer: Any
     dtype: torch.dtype
     """In which most of its weights are stored."""
-    licence: str | None
+    licence: str
+    """As its card names it; empty where it names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class VisionPart:
     """Of the PIL kind, which needs no torchvision."""
     dtype: torch.dtype
     """In which most of its weights are stored."""
-    licence: str | None
+    licence: str
+    """As its card names it; empty where it names none."""
 
 
 def open_language(folder: Path) -> LanguagePart:

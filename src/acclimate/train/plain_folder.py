@@ -7,7 +7,7 @@ not know; both are put right here, so that the same parts give the same bytes an
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from transformers.utils import logging
 
 from acclimate.errors import ArtifactError
 from acclimate.files import read_json, write_json, write_text
+from acclimate.licences import Derived, head_of
 
+REMEDY = "Name one at the top of its README.md (`license:`), or use another."
+"""What to do about a part whose card names no licence that a result may follow from."""
 _TRACES = ("is_local", "local_files_only", "name_or_path", "chat_template", "processor_class", "auto_map")
 _TOWER, _PUBLISHED_TOWER = "vision_tower.", "vision_tower.vision_model."
 
@@ -111,30 +114,23 @@ def save_card(
     about: str,
     task: str,
     facts: Mapping[str, object],
-    licences: Sequence[str | None],
+    licence: Derived,
 ) -> None:
     """Write README.md: what the model was made from, and the licence that follows from its parts' cards.
 
     Args:
         task: the `pipeline_tag`.
-        licences: one per part; None where a part's card names none.
-
-    The licence is the parts' where they name the same one, both where they name two (whoever passes the model
-    on keeps to both), and `not derived` where a part names none. Our own rule.
+        licence: derived from its parts'; one that was refused stands in the text alone.
     """
-    named = list(dict.fromkeys(licences))
     head = ["---", "library_name: transformers", f"pipeline_tag: {task}"]
-    if None in named:
-        text = "not derived, because not every part's card names one"
-    elif len(named) == 1:
-        head.append(f"license: {json.dumps(named[0])}")
-        text = str(named[0])
+    if licence.is_refused:
+        text = f"not derived. {licence.reason}"
     else:
-        text = " and ".join(map(str, named))
-        head += ["license: other", f"license_name: {json.dumps(text)}"]
+        head += [f"{name}: {json.dumps(value)}" for name, value in head_of(licence).items()]
+        text = " ".join(filter(None, (f"{licence.printed}.", licence.restriction)))
     lines = [*head, "---", "", f"# {title}", "", about, "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
-    write_text(folder / "README.md", "\n".join([*lines, "", f"Licence: {text}.", ""]))
+    write_text(folder / "README.md", "\n".join([*lines, "", f"Licence: {text}", ""]))
 
 
 def _publish_names(file: Path) -> None:

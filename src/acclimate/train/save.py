@@ -22,6 +22,7 @@ from acclimate.engines.checkpoint import adapter_base
 from acclimate.engines.families import save_processor
 from acclimate.errors import TrainError
 from acclimate.files import read_json, write_json, write_text
+from acclimate.licences import head_of, named_licence
 from acclimate.train import reload
 from acclimate.train.reload import largest_difference, probe_logits
 from acclimate.train.rows import Row
@@ -134,13 +135,21 @@ def save_policy(image_processor: Any, out: Path) -> None:
 
 
 def save_card(out: Path, *, facts: Mapping[str, Any], licence: str | None) -> None:
-    """Write the model card: what the model was made from and how, nothing that changes between runs."""
+    """Write the model card: what the model was made from and how, nothing that changes between runs.
+
+    Args:
+        licence: its name; None where none was derived.
+    """
     head = ["---", "library_name: transformers", "pipeline_tag: image-text-to-text"]
-    head += [f"license: {licence}"] if licence else []
+    said = "not derived: not every input names one that this may follow from"
+    if licence:
+        found = named_licence(licence)
+        head += [f"{name}: {json.dumps(value)}" for name, value in head_of(found).items()]
+        said = found.printed
     lines = [*head, "---", "", "# Model card", "", "A multimodal model trained by `acclimate`.", ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(value)} |" for name, value in facts.items()]
-    lines += ["", f"Licence: {licence or 'not derived'}.", ""]
+    lines += ["", f"Licence: {said}.", ""]
     lines += [
         "Pictures are read as `vision_policy.json` says; evaluate and serve with the same settings.",
         "",

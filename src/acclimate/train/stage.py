@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from acclimate.files import ImageStore
+from acclimate.licences import derived_licence, licence_of
 from acclimate.records import Conversation, Rejection
 from acclimate.train.masks import MaskMode
 
-VERSION = 2
+VERSION = 3
 """Rises when the same inputs give another checkpoint."""
 
 LOSSES = "losses.jsonl"
@@ -134,8 +135,8 @@ class TrainConfig(BaseModel):
     check_reload: bool = True
     """Whether a fresh process must load the saved checkpoint and give the same logits."""
     licence: str | None = None
-    """Licence of the result for its card; None derives it from those of the base model and the data, where
-    that can be done by rule, and else writes `not derived`."""
+    """Licence of the result for its card; None derives it from those of the base model and the data
+    (docs/cards.md), where that can be done, and else writes `not derived`."""
     execution: TrainExecution = TrainExecution()
     """How it is run."""
 
@@ -257,19 +258,19 @@ def train(  # noqa: PLR0913 -- two callbacks
         on_progress: called after every step.
         on_plan: called once, before weights are loaded.
         licences: of the data, for the card; where the settings name no licence, one is derived from these
-            and the base model's, if that can be done (`licence.derived_licence`).
+            and the base model's, if that can be done (`licences.derived_licence`).
 
     Raises:
         TrainError: nothing can be learned from the conversations, the model cannot be trained, the loss is
             not finite, or the saved checkpoint does not answer as the trained model does.
         EngineError: `model` is not a checkpoint this package can load.
     """
-    from acclimate.train.licence import derived_licence, licence_of
     from acclimate.train.run import run_training
 
     if config.licence is None:
-        found = derived_licence([licence_of(model), *licences])
-        config = config.model_copy(update={"licence": found})
+        found = derived_licence(licences, base_model=licence_of(model))
+        named = None if found.is_refused else found.printed
+        config = config.model_copy(update={"licence": named})
     return run_training(
         conversations,
         config,

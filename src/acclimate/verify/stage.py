@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from acclimate.artifacts import RECORD
+from acclimate.carded import follow
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
 from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json, write_text
 from acclimate.recipe import Recipe, load_recipe
@@ -405,7 +406,9 @@ def _rendered(folder: Path, record: Record, root: Path) -> Record:
     recipe, origin = load_recipe(folder / RECIPE), Origin.read(folder)
     homes = {each.step: root / each.folder for each in record.artifacts}
     inputs = inputs_of(recipe, root, homes, ImageStore(root), origin)
-    return write_record(recipe, root, homes, inputs, folder, origin=origin).record
+    written = write_record(recipe, root, homes, inputs, folder, origin=origin)
+    follow(folder, recipe, (root / origin.base).resolve(), root, homes, inputs, written)
+    return written.record
 
 
 def corrected(folder: Path, note: corrections.Note) -> Record:

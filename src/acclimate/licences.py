@@ -1,4 +1,4 @@
-"""The licence of something made from several: derived by a published table, or refused with the reason. Pure.
+"""The licence of something made from several: derived by a published table, or refused with the reason.
 
 Our own rule throughout, and no legal advice. `docs/cards.md` prints the table; a test compares the two.
 
@@ -15,122 +15,20 @@ Our own rule throughout, and no legal advice. `docs/cards.md` prints the table; 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any
 
 import yaml
 
-Kind: TypeAlias = Literal[
-    "public",
-    "permissive",
-    "share_alike",
-    "noncommercial",
-    "nc_share_alike",
-    "community",
-    "no_derivatives",
-    "unknown",
-]
+from acclimate.errors import UsageError
+from acclimate.licence_names import HUB, LATER, TABLE, Kind, identifier, kind_of, nearest, parts_of
+
 OTHER = "other"
 NOT_DERIVED = "not-derived"
 """`license_name` of a card whose licence was refused."""
 NO_ADVICE = "Derived by acclimate's published table; this is not legal advice."
 
-_CC_KINDS: Mapping[str, Kind] = {
-    "cc-by": "permissive",
-    "cc-by-sa": "share_alike",
-    "cc-by-nc": "noncommercial",
-    "cc-by-nc-sa": "nc_share_alike",
-    "cc-by-nd": "no_derivatives",
-    "cc-by-nc-nd": "no_derivatives",
-}
-TABLE: Mapping[Kind, tuple[str, ...]] = {
-    "public": ("cc0-1.0", "pddl", "unlicense", "wtfpl"),
-    "permissive": (
-        "afl-3.0", "apache-2.0", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc-by-2.0", "cc-by-2.5",
-        "cc-by-3.0", "cc-by-4.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "etalab-2.0", "isc", "mit",
-        "ncsa", "odc-by", "postgresql", "zlib",
-    ),
-    "share_alike": ("agpl-3.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cdla-sharing-1.0", "gpl-3.0", "odbl"),
-    "noncommercial": ("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0"),
-    "nc_share_alike": ("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
-    "community": (
-        "bigcode-openrail-m", "bigscience-openrail-m", "creativeml-openrail-m", "gemma", "llama2", "llama3",
-        "llama3.1", "llama3.2", "llama3.3", "openrail", "openrail++",
-    ),
-    "no_derivatives": ("cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
-    "unknown": (),
-}  # fmt: skip
-"""Identifiers that the Hugging Face hub knows, by kind. Source of the identifiers: the hub's page of licences
-(huggingface.co/docs/hub/repositories-licenses); of the kinds: our own reading."""
-MORE: Mapping[Kind, tuple[str, ...]] = {
-    "permissive": ("cc-by",),
-    "share_alike": ("cc-by-sa",),
-    "noncommercial": ("cc-by-nc",),
-    "nc_share_alike": ("cc-by-nc-sa",),
-    "community": ("deepseek", "health-ai-developer-foundations", "llama4", "qwen", "tongyi-qianwen"),
-    "no_derivatives": ("cc-by-nd", "cc-by-nc-nd"),
-}
-"""Names without a hub identifier: published as `license: other` with this name. A Creative Commons licence
-without its version is not given one."""
-
-_KIND_BY_NAME: Mapping[str, Kind] = {
-    name: kind for table in (TABLE, MORE) for kind, names in table.items() for name in names
-}
-_HUB = frozenset(name for names in TABLE.values() for name in names)
-_LATER: Mapping[str, tuple[str, ...]] = {
-    "cc-by-sa": ("cc-by-sa-3.0", "cc-by-sa-4.0"),
-    "cc-by-nc": ("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0"),
-    "cc-by-nc-sa": ("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0"),
-}
-"""Versions of one licence, each of which lets adapted work be given under a later one."""
-SPELLINGS: Mapping[str, str] = {
-    "apache": "apache-2.0",
-    "apache-2": "apache-2.0",
-    "apache2": "apache-2.0",
-    "apache2.0": "apache-2.0",
-    "apache-license-2.0": "apache-2.0",
-    "apache-license-version-2.0": "apache-2.0",
-    "mit-license": "mit",
-    "bsd-2": "bsd-2-clause",
-    "bsd-3": "bsd-3-clause",
-    "new-bsd": "bsd-3-clause",
-    "cc0": "cc0-1.0",
-    "cc-0": "cc0-1.0",
-    "cc-zero": "cc0-1.0",
-    "cc-0-1.0": "cc0-1.0",
-    "public-domain": "cc0-1.0",
-    "pddl-1.0": "pddl",
-    "the-unlicense": "unlicense",
-    "odbl-1.0": "odbl",
-    "odc-odbl": "odbl",
-    "odc-by-1.0": "odc-by",
-    "gpl-3.0-only": "gpl-3.0",
-    "gpl-3.0-or-later": "gpl-3.0",
-    "agpl-3.0-only": "agpl-3.0",
-    "agpl-3.0-or-later": "agpl-3.0",
-    "boost-1.0": "bsl-1.0",
-    "bsl": "unknown",
-    "gemma-terms-of-use": "gemma",
-    "llama-2": "llama2",
-    "llama-3": "llama3",
-    "llama-3.1": "llama3.1",
-    "llama-3.2": "llama3.2",
-    "llama-3.3": "llama3.3",
-    "llama-4": "llama4",
-    "hai-def": "health-ai-developer-foundations",
-}
-"""Further spellings, in lower case with hyphens. `public-domain` is read as CC0, which asks for as little;
-`bsl` may be two licences and is read as neither."""
-_CC_ADDRESS = re.compile(
-    r"creativecommons\.org/(?:licenses/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/1\.0)"
-)
-_CC_WORDS = re.compile(
-    r"^(?:cc|creative-commons)-(.+?)(?:-v?(\d(?:\.\d)?))?(?:-(?:international|intl|unported|deed))?$"
-)
-_CC_PARTS: Mapping[str, str] = {
-    "attribution": "by", "noncommercial": "nc", "sharealike": "sa", "noderivatives": "nd", "noderivs": "nd",
-}  # fmt: skip
-_LLAMA = re.compile(r"^(llama-?\d(?:\.\d)?)-community(?:-license)?(?:-agreement)?$")
-_ORDER = ("by", "nc", "sa", "nd")
+_NONE = ("", "unknown", "none", OTHER, "n-a", NOT_DERIVED)
 _BASE = "the base model"
 _REMEDY = (
     "State it in the recipe (`ingest.licence`, or `licence` beside the general data), or use another source."
@@ -164,6 +62,8 @@ class Derived:
     restriction: str = ""
     """What a model's own licence asks for beside the usual; empty where there is none."""
     is_refused: bool = False
+    is_named: bool = False
+    """Named by whoever publishes: nothing was derived."""
 
     @property
     def printed(self) -> str:
@@ -171,53 +71,9 @@ class Derived:
         return self.name or self.licence
 
 
-def identifier(text: str) -> str:
-    """Return a licence by the identifier the table has; a text it does not know, in its own form.
-
-    Reads SPDX and hub identifiers in any case, with spaces, underscores or hyphens, addresses of Creative
-    Commons, and the spellings of `SPELLINGS`. A version is never made up.
-    """
-    plain = text.strip().casefold()
-    address = _CC_ADDRESS.search(plain)
-    if address:
-        return "cc0-1.0" if address[3] else f"cc-{address[1]}-{address[2]}"
-    name = re.sub(r"[\s_/,()-]+", "-", plain.replace("non-commercial", "noncommercial")).strip("-.")
-    name = name.replace("non-derivative", "noderivative").replace("share-alike", "sharealike")
-    name = SPELLINGS.get(name, name)
-    if name in _KIND_BY_NAME:
-        return name
-    llama = _LLAMA.match(name)
-    if llama:
-        return SPELLINGS.get(llama[1], llama[1])
-    return _creative_commons(name) or name
-
-
-def _creative_commons(name: str) -> str:
-    """Return a Creative Commons licence that is written out or shortened; empty where it is none."""
-    found = _CC_WORDS.match(name)
-    if found is None:
-        return ""
-    parts = [_CC_PARTS.get(part, part) for part in found[1].split("-")]
-    if set(parts) - set(_ORDER) or len(set(parts)) != len(parts):
-        return ""
-    family = "-".join(["cc", *sorted(parts, key=_ORDER.index)])
-    version = found[2] or ""
-    version = f"{version}.0" if len(version) == 1 else version
-    return f"{family}-{version}" if version else family
-
-
-def kind_of(licence: str) -> Kind:
-    """Return the kind of a licence, by any spelling of it."""
-    name = identifier(licence)
-    found = _KIND_BY_NAME.get(name)
-    if found is not None:
-        return found
-    family, _, version = name.rpartition("-")
-    # A version that the hub does not list is of the same kind: `cc-by-sa-2.5`.
-    return _CC_KINDS.get(family, "unknown") if re.fullmatch(r"\d\.\d", version) else "unknown"
-
-
-def derived_licence(licences: Sequence[str], *, base_model: str | None, names: Sequence[str] = ()) -> Derived:
+def derived_licence(
+    licences: Sequence[str], *, base_model: str | None, names: Sequence[str] = (), remedy: str = _REMEDY
+) -> Derived:
     """Return the licence that follows from those of all inputs, or a refusal.
 
     Args:
@@ -225,6 +81,7 @@ def derived_licence(licences: Sequence[str], *, base_model: str | None, names: S
         base_model: of the model that was trained on; empty or `unknown` where its card names none. None where
             there is no base model: for a data set.
         names: what the sources are called, in the same order, for the refusal; empty numbers them.
+        remedy: what to do about a source without a licence, for the refusal.
 
     Returns:
         Something for the card's head in any case; `is_refused` says that nobody derived it.
@@ -235,8 +92,9 @@ def derived_licence(licences: Sequence[str], *, base_model: str | None, names: S
         inputs.append((_BASE, base_model))
     if not inputs:
         return _refused("There is no input whose licence could be derived. Name a licence for it.")
+    inputs = [(who, part) for who, text in inputs for part in parts_of(text or "")]
     for who, text in inputs:
-        problem = _problem(who, text or "")
+        problem = _problem(who, text, _REMEDY_OF_BASE if who == _BASE else remedy)
         if problem:
             return _refused(problem)
     found = {
@@ -248,7 +106,7 @@ def derived_licence(licences: Sequence[str], *, base_model: str | None, names: S
 def named_licence(licence: str, link: str = "") -> Derived:
     """Return the licence that whoever publishes names; nothing is derived."""
     name = identifier(licence)
-    is_known = name in _HUB
+    is_known = name in HUB
     return Derived(
         licence=name if is_known else OTHER,
         reason="Named by whoever publishes this; not derived from its inputs.",
@@ -256,19 +114,61 @@ def named_licence(licence: str, link: str = "") -> Derived:
         link=link,
         parts=(name,),
         restriction=restriction_of(name),
+        is_named=True,
     )
+
+
+def checked_licence(text: str) -> str:
+    """Return a licence as whoever publishes wrote it, if it can stand in a card.
+
+    One of the table in any spelling, or `other:NAME` for a licence that the table has not.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    own = text.strip().removeprefix(f"{OTHER}:").strip()
+    if identifier(own) not in _NONE and (own != text.strip() or all(map(_is_known, parts_of(own)))):
+        return own
+    near = nearest(own)
+    meant = f" Did you mean {near}?" if near else ""
+    raise UsageError(
+        f"--licence {text!r} is no licence that the table in docs/cards.md has.{meant} Give one of it, for "
+        "instance apache-2.0; or other:NAME, if you publish under another."
+    )
+
+
+def _is_known(text: str) -> bool:
+    return kind_of(text) != "unknown"
 
 
 def restriction_of(licence: str) -> str:
     """Return what a model's own licence asks for, in short; empty for any other. Not the licence's words."""
     name = identifier(licence)
-    if _KIND_BY_NAME.get(name) != "community":
+    if kind_of(name) != "community":
         return ""
     if name.startswith("llama"):
         return _LLAMA_TERMS + (_LLAMA_NAME if name not in ("llama2", "llama3") else "")
     if name == "gemma":
         return "Google's Gemma terms and its prohibited-use policy go along with the model."
     return _USES if "openrail" in name else _OWN_TERMS
+
+
+def head_of(derived: Derived) -> dict[str, str]:
+    """Return the fields of a card's head that say a licence, those that are empty left out."""
+    fields = {"license": derived.licence, "license_name": derived.name, "license_link": derived.link}
+    return {name: value for name, value in fields.items() if value}
+
+
+def licence_of(folder: Path) -> str:
+    """Return the licence that the head of a folder's README.md names; empty where it names none."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return ""
+    head = _head(card.read_text(encoding="utf-8", errors="replace"))
+    named = head.get("license")
+    if named == OTHER:
+        named = head.get("license_name", named)
+    return named if isinstance(named, str) else ""
 
 
 def refusal_in(card: str) -> str:
@@ -302,15 +202,14 @@ def _head(card: str) -> Mapping[str, Any]:
     return head if isinstance(head, dict) else {}
 
 
-def _problem(who: str, text: str) -> str:
+def _problem(who: str, text: str, remedy: str) -> str:
     """Return why one input refuses all by itself; empty where it does not."""
     kind, name = kind_of(text), identifier(text)
-    remedy = _REMEDY_OF_BASE if who == _BASE else _REMEDY
     if kind == "no_derivatives":
         return f"{_first(who)} is under {name}, which allows no derived works. {remedy}"
     if kind != "unknown":
         return ""
-    if name in ("", "unknown", "none", OTHER, "n-a"):
+    if name in _NONE:
         return f"{_first(who)} states no licence. {remedy}"
     said = " ".join(text.split())[:80]
     return (
@@ -365,7 +264,7 @@ def _conflict(
 def _joined(names: Sequence[str]) -> tuple[str, ...]:
     """Return licences with the earlier versions of one replaced by its latest."""
     kept = list(names)
-    for versions in _LATER.values():
+    for versions in LATER.values():
         for earlier in [name for name in versions if name in kept][:-1]:
             kept.remove(earlier)
     return tuple(kept)
@@ -381,7 +280,7 @@ def _one_or_all(names: Sequence[str], asked: tuple[str, ...]) -> Derived:
         beside = f" What {_and(others)} asks for (naming authors, keeping notices) is kept to as well."
     if len(ordered) == 1:
         only = ordered[0]
-        is_known = only in _HUB
+        is_known = only in HUB
         return Derived(
             licence=only if is_known else OTHER,
             reason=f"It follows from the inputs' licences: {only}.{beside}",
