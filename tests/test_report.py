@@ -556,6 +556,21 @@ def test_more_than_a_page_of_examples_goes_to_linked_pages(tmp_path: Path) -> No
     assert len(policies) == 1
 
 
+def test_measurements_that_the_caller_has_are_not_made_again(tmp_path: Path) -> None:
+    given = inputs()
+    measured = report_measurements(given, QUICK)
+    assert write_report(given, tmp_path / "a", QUICK, measurements=measured) == write_report(
+        given, tmp_path / "b", QUICK
+    )
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*") if path.is_file()}
+        for name in ("a", "b")
+    )
+    assert first == second
+    half = [replace(each, value=0.125) for each in measured if each.key == "macro/base/original"]
+    assert write_report(given, tmp_path / "c", QUICK, measurements=half)["base"] == {"macro": 0.125}
+
+
 def test_a_report_written_again_leaves_no_page_or_figure_of_the_one_before(tmp_path: Path) -> None:
     answers = tuple(answer(at, "cells_open") for at in range(250))
     config = ReportConfig(n_draws=100, n_answers=250)

@@ -8,8 +8,9 @@ base/guessed_points       mean of the official score, counting only those items
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from acclimate.errors import BenchmarkError
 from acclimate.records import Score
@@ -48,19 +49,17 @@ def table_of(scores: Sequence[Score], primary: str) -> Table:
     """
     columns: dict[str, dict[str, Score]] = defaultdict(dict)
     first_by_item: dict[str, Score] = {}
-    for each in sorted(scores, key=lambda score: (score.model, score.condition, score.scorer, score.item_id)):
-        is_primary = each.scorer == primary
-        if not is_primary and each.condition != ORIGINAL:
-            continue
-        name = f"{each.model}/{each.condition}"
-        column = columns[name if is_primary else f"{name}/{each.scorer}"]
-        first = first_by_item.setdefault(each.item_id, each)
-        if each.item_id in column or _place(first) != _place(each):
-            raise BenchmarkError(
-                f"benchmark {each.benchmark}: item {each.item_id} has two scores, two clusters or two sets "
-                f"of subsets under {name}; score its predictions once"
-            )
-        column[each.item_id] = each
+    for (model, condition, scorer), group in _grouped(scores, primary):
+        name = f"{model}/{condition}"
+        column = columns[name if scorer == primary else f"{name}/{scorer}"]
+        for each in group:
+            first = first_by_item.setdefault(each.item_id, each)
+            if each.item_id in column or not _is_placed_alike(first, each):
+                raise BenchmarkError(
+                    f"benchmark {each.benchmark}: item {each.item_id} has two scores, two clusters or two "
+                    f"sets of subsets under {name}; score its predictions once"
+                )
+            column[each.item_id] = each
     found: dict[str, Column] = {}
     for name, column in columns.items():
         found[name] = _column(column)
@@ -80,8 +79,24 @@ def table_of(scores: Sequence[Score], primary: str) -> Table:
     )
 
 
-def _place(score: Score) -> tuple[str, frozenset[str]]:
-    return score.cluster, frozenset(score.subsets)
+def _grouped(scores: Iterable[Score], primary: str) -> Iterator[tuple[tuple[str, str, str], list[Score]]]:
+    """Yield the scores that have a column, by model, condition and scorer, each group in order of items.
+
+    Groups are sorted one by one: that is several times as fast as sorting all of them by four texts.
+    """
+    groups: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
+    for each in scores:
+        if each.scorer == primary or each.condition == ORIGINAL:
+            groups[each.model, each.condition, each.scorer].append(each)
+    for key in sorted(groups):
+        yield key, sorted(groups[key], key=attrgetter("item_id"))
+
+
+def _is_placed_alike(one: Score, other: Score) -> bool:
+    """Return whether two scores name the same cluster and, in any order, the same subsets."""
+    if one.cluster != other.cluster:
+        return False
+    return one.subsets == other.subsets or frozenset(one.subsets) == frozenset(other.subsets)
 
 
 def _is_of_subsets(name: str) -> bool:

@@ -156,7 +156,13 @@ def _measured(
     )
 
 
-def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = None) -> Summary:
+def write_report(
+    inputs: ReportInputs,
+    out: Path,
+    config: ReportConfig | None = None,
+    *,
+    measurements: Sequence[Measurement] | None = None,
+) -> Summary:
     """Write the pages, the tables, `summary.json` and `figures/`, and return the summary.
 
     Args:
@@ -164,6 +170,8 @@ def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = 
         out: the folder; it is made where it is missing. Pages and figures of an earlier report that this one
             does not have are removed.
         config: the defaults where None.
+        measurements: what `report_measurements` gives for these inputs and config, where the caller has it
+            already; None measures.
 
     Raises:
         BenchmarkError: the scores do not fit together.
@@ -173,9 +181,9 @@ def write_report(inputs: ReportInputs, out: Path, config: ReportConfig | None = 
     from acclimate.report.pages import pages
 
     chosen = config or ReportConfig()
-    measurements = report_measurements(inputs, chosen)
-    files = pages(inputs, measurements, chosen)
-    headline = _apart(summary(measurements), {each.name for each in inputs.benchmarks if each.is_general})
+    measured = report_measurements(inputs, chosen) if measurements is None else measurements
+    files = pages(inputs, measured, chosen)
+    headline = _apart(summary(measured), {each.name for each in inputs.benchmarks if each.is_general})
     try:
         _remove_others(out, set(files))
         for name, text in files.items():
