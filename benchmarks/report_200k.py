@@ -75,11 +75,11 @@ report:
   title: A run of 200,000 questions
   n_examples: 1000
   n_answers: 1000
+  general: [general_closed, general_open, general_choice, general_multi_label]
   claims:
   - {id: gain, sentence: The adapted model is better., measure: macro/adapted-base/original}
   - {id: looks, sentence: Its answers rest on the picture., measure: macro/adapted/vrs}
 """
-STEPS = ("ingest", "curate", "items", "evaluate-base", "train", "evaluate-adapted")
 
 
 # --- the run --------------------------------------------------------------------------------------
@@ -195,7 +195,6 @@ def made(folder: Path, n_items: int) -> dict[str, Path]:
                     licence="MIT",
                     citation=f"{name}, drawn",
                     sha256="0" * 64,
-                    is_general=name.startswith(HALVES[1]),
                 )
             )
             for name, kind in names.items()
@@ -260,7 +259,7 @@ def rendered(folder: Path, homes: Mapping[str, Path]) -> dict[str, float]:
 def rendered_apart(folder: Path, homes: Mapping[str, Path]) -> dict[str, float]:
     """Return the same of a fresh process, so that its memory is its own."""
     told = folder / "homes.json"
-    write_json(told, {step: str(home) for step, home in homes.items()})
+    write_json(told, [[step, str(home)] for step, home in homes.items()])
     command = [sys.executable, __file__, "--render", str(folder)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     return dict(json.loads(done.stdout))
@@ -329,7 +328,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.render is not None:
         told = json.loads((options.render / "homes.json").read_text())
-        print(json.dumps(rendered(options.render, {step: Path(home) for step, home in told.items()})))
+        print(json.dumps(rendered(options.render, {step: Path(home) for step, home in told})))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
