@@ -196,7 +196,7 @@ def _tuple_codec(element: Any) -> _Codec:  # noqa: ANN401
     return _Codec(
         pa.list_(inner.field("element")),
         lambda value: [inner.encode(each) for each in value],
-        lambda value: tuple(inner.decode(each) for each in value),
+        tuple if inner.decode is _same else lambda value: tuple(inner.decode(each) for each in value),
     )
 
 
@@ -207,9 +207,14 @@ def _record_codec(kind: type[Any]) -> _Codec:
     def encode(record: Any) -> dict[str, Any]:  # noqa: ANN401
         return {name: codec.encode(getattr(record, name)) for name, codec in codec_by_field.items()}
 
+    told = {name: codec.decode for name, codec in codec_by_field.items() if codec.decode is not _same}
+
     def decode(row: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        known = {name: codec for name, codec in codec_by_field.items() if name in row}
-        return kind(**{name: codec.decode(row[name]) for name, codec in known.items()})
+        values = {name: row[name] for name in codec_by_field if name in row}
+        for name, read in told.items():
+            if name in values:
+                values[name] = read(values[name])
+        return kind(**values)
 
     return _Codec(pa.struct([codec.field(name) for name, codec in codec_by_field.items()]), encode, decode)
 

@@ -163,7 +163,8 @@ def write_record(
     standing = judged(inputs.claims, measurements, inputs.written_before)
     draft = contents_of(recipe, root, homes, inputs, standing)
     shown = assemble(draft, attachments, chain=chain, unproved=origin.unproved)
-    summary = write_report(replace(inputs, record=shown, corrections=chain.lines), out, recipe.report)
+    whole_inputs = replace(inputs, record=shown, corrections=chain.lines)
+    summary = write_report(whole_inputs, out, recipe.report, measurements=measurements)
     write_text(out / RECIPE, recipe_text(recipe))
     write_json(out / ORIGIN, asdict(origin))
     _write_proofs(out, inputs.proofs)
@@ -445,7 +446,7 @@ def _data_sources(recipe: Recipe, records: Mapping[str, Any]) -> Iterator[Source
 def _benchmark_source(facts: BenchmarkFacts) -> Source:
     return Source(
         id=f"benchmark {facts.name}",
-        title=facts.citation or f"Questions of {facts.name}",
+        title=f"{facts.name}: {facts.citation}" if facts.citation else f"Questions of {facts.name}",
         licence=facts.licence or "unknown",
         sha256=facts.sha256 or None,
     )
