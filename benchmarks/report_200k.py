@@ -34,8 +34,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from acclimate.artifacts import Outcome, Step, Workspace, build
 from acclimate.files import ImageStore, blank_png, write_json, write_records, write_text
+from acclimate.origin import Origin
 from acclimate.recipe import load_recipe
-from acclimate.recorded import Origin, inputs_of, write_record
+from acclimate.recorded import inputs_of, write_record
 from acclimate.records import (
     ImageCaption,
     ImageRef,

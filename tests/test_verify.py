@@ -17,9 +17,9 @@ from acclimate.errors import ArtifactError, UsageError
 from acclimate.evaluate.stage import score
 from acclimate.files import ImageStore, read_json, read_records, sha256_file, write_json, write_records
 from acclimate.lab.demo import Sizes, run_demo
+from acclimate.origin import Origin
 from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
-from acclimate.recorded import Origin
 from acclimate.records import Item, Prediction, Score
 from acclimate.report.evidence.corrections import FILE as CORRECTIONS
 from acclimate.report.evidence.corrections import Note

@@ -13,9 +13,9 @@ from acclimate.curate.reliance import MEASURES, RelianceConfig
 from acclimate.curate.reliance_table import Distribution, distribution
 from acclimate.errors import DataError, UsageError
 from acclimate.files import ImageStore, read_json, read_records, write_json
+from acclimate.origin import MEASURED, QUALITY
 from acclimate.pipeline import Line, steps_of
 from acclimate.recipe import Recipe
-from acclimate.recorded import MEASURED, QUALITY
 from acclimate.records import ImageCaption, JudgedTriplet, content_id
 from acclimate.steps import read_measures, read_pairs
 

@@ -28,8 +28,9 @@ from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig
 from acclimate.files import JSON, ImageStore, read_json, write_json, write_text
 from acclimate.ingest.stage import IngestConfig
+from acclimate.origin import Origin, proofs_of, quality_of
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.recorded import Origin, Written, inputs_of, proofs_of, quality_of, write_record
+from acclimate.recorded import Written, inputs_of, write_record
 from acclimate.report.inputs import Audit, ReportInputs
 from acclimate.report.proved import Stated
 from acclimate.report.tested import Claim

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from acclimate.errors import AcclimateError
 from acclimate.files import ImageStore, read_json, read_records, write_json
+from acclimate.origin import RECIPE, Origin, kept_proofs
 from acclimate.recipe import Recipe, load_recipe
-from acclimate.recorded import RECIPE, Origin, inputs_of, kept_proofs, write_record
+from acclimate.recorded import inputs_of, write_record
 from acclimate.records import Item
 from acclimate.report.evidence.record import Depth
 from acclimate.verify.asked import asked_in

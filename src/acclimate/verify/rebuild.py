@@ -18,9 +18,10 @@ from typing import Any
 from acclimate.artifacts import RUN, Step, fingerprint
 from acclimate.errors import AcclimateError
 from acclimate.files import ImageStore, read_json, sha256_file, write_json
+from acclimate.origin import Origin
 from acclimate.pipeline import Line
 from acclimate.recipe import load_recipe
-from acclimate.recorded import Origin, inputs_of
+from acclimate.recorded import inputs_of
 from acclimate.report.stage import report_measurements
 from acclimate.report.tested import judged
 

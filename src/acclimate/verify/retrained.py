@@ -18,8 +18,8 @@ from huggingface_hub import constants
 
 from acclimate.artifacts import RECORD, RUN
 from acclimate.files import read_json, write_json
+from acclimate.origin import RECIPE
 from acclimate.recipe import load_recipe
-from acclimate.recorded import RECIPE
 from acclimate.report.evidence.record import Record
 from acclimate.report.evidence.result import Check, holds
 from acclimate.sandbox import ENVIRONMENT, Bind, Sealed, run_sealed

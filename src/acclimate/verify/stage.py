@@ -20,17 +20,9 @@ from acclimate.artifacts import RECORD
 from acclimate.carded import Filled, follow
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
 from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json
+from acclimate.origin import RECIPE, Origin, kept_proofs
 from acclimate.recipe import load_recipe
-from acclimate.recorded import (
-    RECIPE,
-    RESULT,
-    VERIFICATIONS,
-    Origin,
-    attached_to,
-    inputs_of,
-    kept_proofs,
-    write_record,
-)
+from acclimate.recorded import RESULT, VERIFICATIONS, attached_to, inputs_of, write_record
 from acclimate.records import ImageCaption, ImageRef, Item
 from acclimate.report.evidence import corrections
 from acclimate.report.evidence.attached import gate_problems
