@@ -17,7 +17,9 @@ from acclimate.errors import UsageError
 from acclimate.files import read_json, write_json
 from acclimate.pipeline import Line
 from acclimate.recipe import Recipe, load_recipe
+from acclimate.report.evidence.digests import sealed
 from acclimate.report.evidence.manifest import FILE as MANIFEST
+from acclimate.report.evidence.manifest import manifest_text
 from acclimate.sandbox import Sealed, available
 from acclimate.verify.rebuild import Built
 from acclimate.verify.retrained import Retrained, compared
@@ -239,6 +241,24 @@ def test_a_source_that_changed_since_the_run_is_named_by_its_step_and_nothing_is
     assert "config." in found.findings[0].where
     assert found.verdict is None
     assert read_json(record_of(work) / MANIFEST) == before
+
+
+@pytest.mark.slow
+@sealable
+def test_a_record_of_another_version_of_the_program_is_not_called_altered_and_is_left_as_it_is(
+    work: Path,
+) -> None:
+    path = record_of(work) / MANIFEST
+    data = read_json(path)
+    data["code"]["source_sha256"] = "a" * 64
+    path.write_text(manifest_text(sealed(data)), encoding="utf-8")
+    before = path.read_bytes()
+    spoken = CliRunner().invoke(app, ["verify", str(work / "run"), "--depth", "train"])
+    assert spoken.exit_code == 1
+    assert "not reproduced: the program" in spoken.stdout
+    assert "Another version of this program made the record" in spoken.stdout
+    assert "steps took" not in spoken.stderr
+    assert path.read_bytes() == before
 
 
 def forged(work: Path) -> Path:

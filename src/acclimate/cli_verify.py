@@ -89,6 +89,8 @@ def verify(
 
 
 def _lines(found: Any) -> list[str]:  # noqa: ANN401 - imported late
+    from acclimate.verify.stage import PROGRAM
+
     lines = [str(found.record)]
     for title, rows in (("altered", found.altered), ("not reproduced", found.findings)):
         lines += [f"  {title}: {each}" for each in rows[:_SHOWN]]
@@ -118,6 +120,8 @@ def _lines(found: Any) -> list[str]:  # noqa: ANN401 - imported late
         lines.append(
             f"The record is not what was written: {len(found.altered)} findings. Nothing was changed in it."
         )
+    elif any(each.where == PROGRAM for each in found.findings):
+        lines.append("Another version of this program made the record: verify it with that one.")
     elif found.verdict is not None:
         lines.append(f"{found.verdict.status} at depth {found.depth}: {found.verdict.reason}")
     lines += [f"digest {found.digest}", f"{found.seconds:.1f} s"]

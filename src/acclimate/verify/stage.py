@@ -61,6 +61,8 @@ _INCONSISTENT = ("score", "count", "page", "manifest")
 """Findings of a record that does not follow from its own artifacts."""
 _BYTES = ("shape", "altered_form", "altered_section", "altered_record")
 """Rules about the manifest's bytes; what breaks them is named by them."""
+PROGRAM = "the program"
+"""Where a finding says that another version of this program made the record."""
 _CODE = f"{MANIFEST}: code."
 """Where a manifest names the program; another one's result is shown and not attached."""
 _LIMIT_S: Mapping[Depth, float] = {"score": 1800.0, "generate": 86_400.0, "train": 1800.0}
@@ -157,14 +159,13 @@ def verify(folder: Path, asked: Asked, say: Callable[[str], None] = lambda _: No
         findings = _found(place, sealed)
         other_code = [each for each in findings if each.where.startswith(_CODE)]
         findings = [each for each in findings if each not in other_code]
+        if other_code:  # which may render other pages: that the record was altered cannot be said then
+            found = [Finding("step", PROGRAM, each.expected, each.found) for each in other_code]
+            told, digest = (*broken, *findings, *found), record.digest
+            return Verified(record_folder, asked.depth, (), told, None, digest, _since(began))
         if broken or any(each.check in _INCONSISTENT for each in findings):
             return _refused(record_folder, asked, [*broken, *findings], record.digest, began)
         log = _log_text(sealed, findings)
-        if other_code:
-            found = [Finding("step", "the program", each.expected, each.found) for each in other_code]
-            return Verified(
-                record_folder, asked.depth, (), (*findings, *found), None, record.digest, _since(began)
-            )
         result = _result(record, plan, sealed, findings, place, log, began)
         again: Retrained | None = None
         if asked.depth == "train" and not findings:
