@@ -7,7 +7,7 @@ the verdict that it gives.
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,30 +16,25 @@ from typing import Any
 
 from huggingface_hub import constants
 
-from acclimate.artifacts import RECORD
 from acclimate.carded import Filled, follow
 from acclimate.errors import AcclimateError, ArtifactError, UsageError
-from acclimate.files import JSON, ImageStore, read_json, read_records, sha256_file, write_json
+from acclimate.files import JSON, ImageStore, read_json, sha256_file, write_json
 from acclimate.origin import RECIPE, Origin, kept_proofs
 from acclimate.recipe import load_recipe
-from acclimate.recorded import RESULT, VERIFICATIONS, attached_to, inputs_of, write_record
-from acclimate.records import ImageCaption, ImageRef, Item
+from acclimate.recorded import inputs_of, write_record
 from acclimate.report.evidence import corrections
-from acclimate.report.evidence.attached import gate_problems
-from acclimate.report.evidence.digests import subject_digest
-from acclimate.report.evidence.gate import Attachment
 from acclimate.report.evidence.manifest import FILE as MANIFEST
 from acclimate.report.evidence.manifest import read_manifest
-from acclimate.report.evidence.record import Depth, Environment, Record, Verdict
-from acclimate.report.evidence.result import Check, VerificationResult, holds
-from acclimate.report.evidence.shape import Problem, parsed
+from acclimate.report.evidence.record import Depth, Record, Verdict
+from acclimate.report.evidence.shape import parsed
 from acclimate.sandbox import ENVIRONMENT, Bind, Sealed, run_sealed
+from acclimate.verify.altered import altered_in, of_problem, pictures_of
 from acclimate.verify.asked import binds_of_asked
-from acclimate.verify.attempt import LOG, NAMESPACES, attach, moment, sha256_text
+from acclimate.verify.attempt import attach
 from acclimate.verify.findings import Finding
-from acclimate.verify.inside import AGAIN, FINDINGS, Plan
-from acclimate.verify.integrity import artifact_findings, changed, picture_findings
+from acclimate.verify.inside import FINDINGS, Plan
 from acclimate.verify.proved import Lean, Proved, checked, log_of, result_of
+from acclimate.verify.results import result_of_run, with_rebuilt
 from acclimate.verify.retrained import (
     MOST_TOLERANCE,
     TOLERANCE,
@@ -49,14 +44,6 @@ from acclimate.verify.retrained import (
     retrained,
 )
 
-_APART = (MANIFEST, corrections.FILE, f"{VERIFICATIONS}/")
-_ITEMS, _PAIRS, _HELD_OUT = "items.parquet", "pairs.parquet", "held_out.parquet"
-_FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "stored scores and counts follow from the stored predictions": ("score", "count"),
-    "pages, tables and figures follow from the artifacts": ("page",),
-    "the manifest follows from the artifacts": ("manifest",),
-    "models give the stored replies": ("reply",),
-}
 _INCONSISTENT = ("score", "count", "page", "manifest")
 """Findings of a record that does not follow from its own artifacts."""
 _BYTES = ("shape", "altered_form", "altered_section", "altered_record")
@@ -141,13 +128,13 @@ def verify(folder: Path, asked: Asked, say: Callable[[str], None] = lambda _: No
     record = parsed(Record, data)
     if isinstance(record, list):
         return _refused(
-            record_folder, asked, [*map(_of_problem, problems or record)], str(data.get("digest", "")), began
+            record_folder, asked, [*map(of_problem, problems or record)], str(data.get("digest", "")), began
         )
     root = _root(record_folder, asked.run)
     # A rule that the record breaks does not say which field was altered: rendering it again does.
-    broken = [_of_problem(each) for each in problems if each.rule not in _BYTES]
-    altered = [_of_problem(each) for each in problems if each.rule in _BYTES]
-    altered += _altered(record_folder, record, root, asked.expect)
+    broken = [of_problem(each) for each in problems if each.rule not in _BYTES]
+    altered = [of_problem(each) for each in problems if each.rule in _BYTES]
+    altered += altered_in(record_folder, record, root, asked.expect)
     if altered:
         return _refused(record_folder, asked, altered, record.digest, began)
     base = (root / Origin.read(record_folder).base).resolve()
@@ -166,7 +153,7 @@ def verify(folder: Path, asked: Asked, say: Callable[[str], None] = lambda _: No
         if broken or any(each.check in _INCONSISTENT for each in findings):
             return _refused(record_folder, asked, [*broken, *findings], record.digest, began)
         log = _log_text(sealed, findings)
-        result = _result(record, plan, sealed, findings, place, log, began)
+        result = result_of_run(record, plan, sealed, findings, place, log, began)
         again: Retrained | None = None
         if asked.depth == "train" and not findings:
             again = _built_again(record, plan, sources, asked.tolerance, place / "again", say)
@@ -175,7 +162,7 @@ def verify(folder: Path, asked: Asked, say: Callable[[str], None] = lambda _: No
                 return Verified(record_folder, asked.depth, (), told, None, digest, _since(began), (), again)
             findings = list(again.findings)
             log = f"{log}\n{_log_text(again.sealed, again.unequal)}"
-            result = _with(result, again, log)
+            result = with_rebuilt(result, again, log)
         attach(record_folder, result, log)
     proofs = _proofs_attached(record_folder, record, asked.lean)
     written = _rendered(record_folder, record, root, proofs)
@@ -226,84 +213,6 @@ def _root(record: Path, named: Path | None) -> Path:
     return root
 
 
-def _of_problem(problem: Problem) -> Finding:
-    where = f"{MANIFEST}: {problem.where}" if problem.where else MANIFEST
-    return Finding("manifest", where, problem.remedy, f"{problem.sentence} [{problem.rule}]")
-
-
-# --- before anything is run ----------------------------------------------------------------------
-
-
-def _altered(folder: Path, record: Record, root: Path, expect: str | None) -> Iterator[Finding]:
-    """Yield everything that is not the bytes that the record names."""
-    if expect is not None and record.digest != expect:
-        yield Finding("manifest", f"{MANIFEST}: digest", expect, record.digest)
-    yield from changed(folder, {each.path: each.sha256 for each in record.files}, "record", ignored=_APART)
-    known = {each.folder: each.fingerprint for each in record.artifacts}
-    for each in record.artifacts:
-        shown = each.folder
-        yield from changed(root / each.folder, each.files, shown)
-        if (root / each.folder / RECORD).is_file():
-            yield from artifact_findings(root / each.folder, shown, known, each.files)
-    yield from _stored_pictures(root)
-    inside = str(root / "images")
-    for found in picture_findings(_pictures(root, record), ImageStore(root)):
-        if not found.where.startswith(inside):
-            yield found
-    yield from _history_findings(folder, record)
-
-
-def _history_findings(folder: Path, record: Record) -> Iterator[Finding]:
-    """Yield what is wrong with corrections and verifications, by themselves and beside the manifest."""
-    chain = corrections.read(folder)
-    for problem in corrections.chain_problems(chain, record.corrections):
-        yield Finding("correction", problem.where, problem.remedy, problem.sentence)
-    attempts = attached_to(folder)
-    for problem in gate_problems(record, attempts):
-        yield Finding("manifest", f"{MANIFEST}: {problem.where}", problem.remedy, problem.sentence)
-    for attempt in attempts:
-        yield from _attempt_findings(folder, attempt)
-    listed = {str(Path(each.path).parent) for each in record.gate.attempts}
-    for path in sorted(folder.glob(f"{VERIFICATIONS}/*")):
-        name = f"{VERIFICATIONS}/{path.name}"
-        if name not in listed:
-            yield Finding("file", f"record/{name}", "no such verification", "one that the gate does not list")
-
-
-def _attempt_findings(folder: Path, attempt: Attachment) -> Iterator[Finding]:
-    """Yield what is altered of a verification's log, and files beside it that nobody names."""
-    found = parsed(VerificationResult, json.loads(attempt.content or b"null"))
-    home = Path(attempt.ref.path).parent
-    files = {RESULT: attempt.ref.sha256}
-    if not isinstance(found, list):
-        files[LOG] = found.log_sha256
-    yield from changed(folder / home, files, f"record/{home.as_posix()}")
-
-
-def _stored_pictures(root: Path) -> Iterator[Finding]:
-    """Yield every picture of the run's store whose bytes are not those that it is named by."""
-    for path in sorted((root / "images").glob("*/*")):
-        if sha256_file(path) != path.name.partition(".")[0]:
-            shown = path.relative_to(root).as_posix()
-            yield Finding("picture", shown, "the bytes that its name is the SHA-256 of", "altered")
-
-
-def _pictures(root: Path, record: Record) -> set[ImageRef]:
-    """Return the pictures of pairs and questions."""
-    found: set[ImageRef] = set()
-    for each in record.artifacts:
-        home = root / each.folder
-        try:
-            if (home / _ITEMS).is_file():
-                found |= {one.image for one in read_records(home / _ITEMS, Item) if one.image is not None}
-            for name in (_PAIRS, _HELD_OUT):
-                if (home / name).is_file():
-                    found |= {one.image for one in read_records(home / name, ImageCaption)}
-        except AcclimateError:
-            continue  # the file's hash is a finding of its own
-    return found
-
-
 # --- what is run ---------------------------------------------------------------------------------
 
 
@@ -311,7 +220,7 @@ def _plan(folder: Path, record: Record, root: Path, base: Path, asked: Asked, pl
     outside = place / "pictures"
     outside.mkdir()
     store, copies = ImageStore(root), ImageStore(outside)
-    for ref in _pictures(root, record):
+    for ref in pictures_of(root, record):
         path = store.locate(ref)
         if path is not None and not path.resolve().is_relative_to(root):
             copies.add(path.read_bytes())
@@ -376,88 +285,6 @@ def _found(place: Path, sealed: Sealed) -> list[Finding]:
     return [Finding("step", "the sealed run", "a run that ends by itself", why)]
 
 
-def _result(
-    record: Record,
-    plan: Plan,
-    sealed: Sealed,
-    findings: Sequence[Finding],
-    place: Path,
-    log: str,
-    began: datetime,
-) -> VerificationResult:
-    checks = [*_claim_checks(record, place / "out" / AGAIN / MANIFEST), *_family_checks(findings, plan.depth)]
-    environment = record.environment
-    if environment is None:
-        environment = Environment(python=sys.version.split()[0], platform=sys.platform, packages={})
-    return VerificationResult(
-        contract="acclimate-verification/v1",
-        kind="sandbox",
-        depth=plan.depth,
-        subject=subject_digest(record),
-        commands=(" ".join(sealed.command),),
-        isolation=NAMESPACES,
-        started=moment(began),
-        ended=moment(datetime.now(tz=UTC)),
-        environment=environment,
-        inputs=record.provenance.inputs,
-        checks=tuple(checks),
-        success=all(each.ok for each in checks),
-        log_sha256=sha256_text(log),
-    )
-
-
-def _with(result: VerificationResult, again: Retrained, log: str) -> VerificationResult:
-    """Return the result with what was found of the line that was built again."""
-    checks = (*result.checks, *again.checks)
-    return result.model_copy(
-        update={
-            "commands": (*result.commands, " ".join(again.sealed.command)),
-            "ended": moment(datetime.now(tz=UTC)),
-            "checks": checks,
-            "success": all(each.ok for each in checks),
-            "log_sha256": sha256_text(log),
-        }
-    )
-
-
-def _claim_checks(record: Record, again: Path) -> Iterator[Check]:
-    """Yield, of every claim with a number, whether the number was found again."""
-    found: Mapping[str, Any] = {}
-    if again.is_file():
-        found = {each["id"]: each["measurement"] for each in read_json(again)["claims"]}
-    for claim in record.claims:
-        if claim.measurement is None:
-            continue
-        own = found.get(claim.id) or {}
-        for name in ("value", "low", "high"):
-            expected, other = getattr(claim.measurement, name), own.get(name)
-            yield _check(f"{claim.id}: {name} of {claim.measure}", (claim.id,), expected, other, 1e-9)
-
-
-def _family_checks(findings: Sequence[Finding], depth: Depth) -> Iterator[Check]:
-    for name, kinds in _FAMILIES.items():
-        if kinds == ("reply",) and depth != "generate":
-            continue
-        yield _check(name, (), 0, sum(each.check in kinds for each in findings), None)
-    known = {kind for kinds in _FAMILIES.values() for kind in kinds}
-    yield _check(
-        "the sealed run ended by itself", (), 0, sum(each.check not in known for each in findings), None
-    )
-
-
-def _check(
-    name: str, claims: tuple[str, ...], expected: float, found: float | None, tolerance: float | None
-) -> Check:
-    return Check(
-        name=name,
-        claims=claims,
-        expected=expected,
-        found=found,
-        tolerance=tolerance,
-        ok=holds(expected, found, tolerance),
-    )
-
-
 # --- what comes of it ----------------------------------------------------------------------------
 
 
@@ -513,7 +340,7 @@ def corrected(folder: Path, note: corrections.Note) -> Record:
             f"{home} cannot be corrected, for it is altered: {first} `acclimate verify` says more."
         )
     root = _root(home, None)
-    altered = next(_altered(home, record, root, None), None)
+    altered = next(altered_in(home, record, root, None), None)
     if altered is not None:
         raise ArtifactError(f"{home} cannot be corrected, for it is altered: {altered}.")
     corrections.append(home, note)
