@@ -42,7 +42,7 @@ N_EDITS = 100
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the lab in miniature: the folder with its world, its run and its record."""
     folder = tmp_path_factory.mktemp("verify") / "demo"
-    run_demo(folder, sizes=Sizes(seeds=60, pairs=40, questions=8), overrides=["train.epochs=1"])
+    run_demo(folder, sizes=Sizes(seeds=60, pairs=40, questions=8, general=4), overrides=["train.epochs=1"])
     return folder
 
 

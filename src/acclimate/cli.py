@@ -213,15 +213,15 @@ def demo(
 def _demo_plan(folder: Path, domain: str, seed: int, overrides: list[str]) -> list[Any]:
     """Return the demo's plan; where its world is not rendered yet, a handful of it stands for the whole."""
     from acclimate.estimate import Amounts, estimate
-    from acclimate.lab.demo import Sizes
+    from acclimate.lab.demo import WHOLE
     from acclimate.pipeline import Line
     from acclimate.recipe import load_recipe
 
     if (folder / "world" / "rendered.txt").is_file():
         with untouched(folder / "run") as scratch:
             return estimate(Line(load_recipe(folder / "recipe.yaml", overrides), folder, scratch=scratch))
-    whole = Sizes()
-    return lab_plan(domain, seed, overrides, Amounts(whole.pairs, whole.seeds, whole.questions))
+    n_items = 12 * (WHOLE.questions + WHOLE.general)  # four kinds, each under three conditions
+    return lab_plan(domain, seed, overrides, Amounts(WHOLE.pairs, WHOLE.seeds, n_items))
 
 
 def _audit_text(result: dict[str, Any]) -> str:

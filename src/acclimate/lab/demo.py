@@ -52,14 +52,23 @@ class Sizes:
     seeds: int = 5000
     pairs: int = 2400
     questions: int = 150
-    general: int = 40
-    """Questions of each kind about general scenes, which show what is forgotten."""
+    general: int = 0
+    """Questions of each kind about general scenes, which show what is forgotten; 0 asks none."""
 
 
-def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
-    """Return the demo's recipe; every path is relative to the folder, the shipped model apart."""
+WHOLE = Sizes(general=40)
+"""The demo's own."""
+
+
+def demo_recipe(folder: Path, domain: str, seed: int, *, has_general: bool) -> dict[str, object]:
+    """Return the demo's recipe; every path is relative to the folder, the shipped model apart.
+
+    Args:
+        has_general: whether questions about general scenes are asked too.
+    """
     model = os.path.relpath(GENERAL_MLLM, folder)
     kinds = ("closed", "open", "choice", "multi_label")
+    general = [f"general_{kind}" for kind in kinds if has_general]
     return {
         "name": f"lab demo: {domain}",
         "run_dir": "run",
@@ -101,14 +110,14 @@ def demo_recipe(folder: Path, domain: str, seed: int) -> dict[str, object]:
         "evaluate": {
             "benchmarks": [
                 *(f"world/benchmarks/{domain}_{kind}.yaml" for kind in kinds),
-                *(f"world/general/general_{kind}.yaml" for kind in kinds),
+                *(f"world/general/{name}.yaml" for name in general),
             ],
             "seed": seed,
         },
         "report": {
             "title": f"Lab demo: {domain}",
             "seed": seed,
-            "general": [f"general_{kind}" for kind in kinds],
+            "general": general,
             "claims": CLAIMS,
         },
     }
@@ -122,11 +131,13 @@ def write_demo(folder: Path, *, domain: str, seed: int, sizes: Sizes) -> Path:
         write_world(
             out, domain, n_seeds=sizes.seeds, n_pairs=sizes.pairs, n_questions=sizes.questions, seed=seed
         )
-        write_general_benchmarks(out / "general", sizes.general, seed)
+        if sizes.general:
+            write_general_benchmarks(out / "general", sizes.general, seed)
 
     write_once(folder / "world", tag, write)
     path = folder / "recipe.yaml"
-    write_text(path, yaml.safe_dump(demo_recipe(folder, domain, seed), sort_keys=False))
+    recipe = demo_recipe(folder, domain, seed, has_general=sizes.general > 0)
+    write_text(path, yaml.safe_dump(recipe, sort_keys=False))
     return path
 
 
@@ -149,7 +160,7 @@ def run_demo(
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    recipe_path = write_demo(folder, domain=domain, seed=seed, sizes=sizes or Sizes())
+    recipe_path = write_demo(folder, domain=domain, seed=seed, sizes=sizes or WHOLE)
     line = Line(load_recipe(recipe_path, overrides), folder, progress=progress, keys=keys)
     homes = line.build()
     audit = None
