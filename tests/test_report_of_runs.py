@@ -83,6 +83,10 @@ def test_a_general_benchmark_stands_under_forgetting_and_not_in_the_headline(rep
     before, _, after = page.partition("## Forgetting")
     assert "| scenes |" not in before.partition("## Claims")[0]
     assert "| scenes |" in after
+    summary = read_json(reported.root / "report" / "summary.json")
+    assert list(summary["benchmarks"]) == ["small"]
+    assert list(summary["general"]["benchmarks"]) == ["scenes"]
+    assert summary["general"]["macro"] == summary["general"]["benchmarks"]["scenes"]
 
 
 def test_reliance_and_robustness_of_the_run_are_shown(reported: Line):

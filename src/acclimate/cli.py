@@ -144,6 +144,10 @@ def _result_text(summary: Any, line: Any) -> str:  # noqa: ANN401
     for name, row in summary.get("benchmarks", {}).items():
         lines.append(f"{name:<24}{_percent(row.get('base')):>9}{_percent(row.get('adapted')):>9}")
     lines.append(f"{'mean':<24}{_percent(base.get('macro')):>9}{_percent(adapted.get('macro')):>9}")
+    general = summary.get("general", {}).get("macro")
+    if general:
+        shown = (_percent(general.get(model)) for model in ("base", "adapted"))
+        lines.append(f"{'general skills':<24}" + "".join(f"{each:>9}" for each in shown))
     gain = summary.get("gain")
     if gain:
         lines.append(f"gain {gain['value']:+.3f}, 95 % interval {gain['low']:+.3f} to {gain['high']:+.3f}")

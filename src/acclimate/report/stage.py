@@ -197,13 +197,18 @@ def write_report(
 
 
 def _apart(headline: Summary, general: set[str]) -> Summary:
-    """Return the summary with the benchmarks of general skills under `general`, where there are others."""
-    by_name = headline["benchmarks"]
-    aside = {name: row for name, row in by_name.items() if name in general}
-    if not aside or len(aside) == len(by_name):
+    """Return the summary with the benchmarks of general skills under `general`, where there are others.
+
+    There they have their mean beside them: `general` has `macro` (by model) and `benchmarks`.
+    """
+    from acclimate.report.tables import GENERAL
+
+    own = dict(headline["benchmarks"])
+    macro = own.pop(GENERAL, None)
+    if macro is None:
         return headline
-    own = {name: row for name, row in by_name.items() if name not in general}
-    return {**headline, "benchmarks": own, "general": aside}
+    aside = {name: own.pop(name) for name in sorted(general) if name in own}
+    return {**headline, "benchmarks": own, "general": {"macro": macro, "benchmarks": aside}}
 
 
 def _remove_others(out: Path, names: set[str]) -> None:
