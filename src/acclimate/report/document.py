@@ -102,7 +102,7 @@ def document(inputs: ReportInputs, measurements: Sequence[Measurement], title: s
     own = [each for each in measurements if each.key.partition("/")[0].partition("[")[0] not in headline_keys]
     return Document(
         title,
-        headline(own),
+        (*headline(own), *filter(None, [tables.forgetting_sentence(found)])),
         inputs.notes,
         inputs.limit,
         tuple(each for each in made if each is not None),

@@ -17,7 +17,7 @@ from acclimate.records import Measurement
 from acclimate.report import further_tables, tables
 from acclimate.report.blocks import Table
 from acclimate.report.card_text import DataSource, card, hub_ids, is_hub_id, languages, licence_head, line
-from acclimate.report.claims import headline, points, span, standing
+from acclimate.report.claims import headline, points, span
 from acclimate.report.columns import ORIGINAL
 from acclimate.report.evidence.record import Record
 from acclimate.report.inputs import BenchmarkFacts, ReportInputs, Snippet
@@ -125,7 +125,7 @@ def model_card(facts: CardFacts) -> str:
         reliance=_means(tables.reliance(found)),
         vector=further_tables.reliance_vector(facts.inputs.reliance),
         robustness=further_tables.robustness(facts.inputs.robustness),
-        forgetting_sentence=_forgetting(found),
+        forgetting_sentence=tables.forgetting_sentence(found),
         forgetting=_with_note(tables.forgetting(found)) if found.general else None,
         limits=_limits(facts, licence),
         environment=_environment(facts),
@@ -352,24 +352,6 @@ def _claims(facts: CardFacts) -> tuple[ShownClaim, ...]:
         ShownClaim(each.standing, each.claim.sentence, each.reason, each.written == "after", "")
         for each in found
     )
-
-
-def _forgetting(found: tables.Found) -> str:
-    """Return in plain words whether general skills were lost; empty if not measured."""
-    if not found.general:
-        return ""
-    subjects = [tables.GENERAL, *(each.name for each in found.general)]
-    keys = (f"{name}/{tables.GAIN}/{ORIGINAL}" for name in subjects)
-    change = next((found.by_key[key] for key in keys if key in found.by_key), None)
-    if change is None:
-        return ""
-    numbers = f"{points(change.value, signed=True)} points, 95 % interval {span(change, signed=True)}"
-    said = {
-        "higher": "General skills are higher than the base model's",
-        "lower": "General skills were lost",
-        "not resolved": "No change of general skills is shown",
-    }[standing(change)]
-    return f"{said}: {numbers}."
 
 
 def _limits(facts: CardFacts, licence: Derived) -> tuple[str, ...]:

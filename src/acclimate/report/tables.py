@@ -129,6 +129,24 @@ def forgetting(found: Found) -> Table | None:
     )
 
 
+def forgetting_sentence(found: Found) -> str:
+    """Return in plain words whether general skills were lost; empty if not measured."""
+    if not found.general:
+        return ""
+    subjects = [GENERAL, *(each.name for each in found.general)]
+    keys = (f"{name}/{GAIN}/original" for name in subjects)
+    change = next((found.by_key[key] for key in keys if key in found.by_key), None)
+    if change is None:
+        return ""
+    numbers = f"{points(change.value, signed=True)} points, 95 % interval {span(change, signed=True)}"
+    said = {
+        "higher": "General skills are higher than the base model's",
+        "lower": "General skills were lost",
+        "not resolved": "No change of general skills is shown",
+    }[standing(change)]
+    return f"{said}: {numbers}."
+
+
 def _scores(found: Found, rows: Sequence[tuple[str, str]], *, name: str, caption: str) -> Table | None:
     scorers = {each.name: each.scorer for each in found.inputs.benchmarks}
     papers = _papers(found, [key for key, _ in rows])
