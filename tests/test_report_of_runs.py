@@ -143,6 +143,7 @@ def test_a_step_notes_what_servers_took_for_it_alone(reported: Line):
     assert "served" not in place.how(server)
 
 
+@pytest.mark.slow
 def test_answers_of_further_models_are_scored_and_asked_again_too(reported: Line):
     if available().tool is None:
         pytest.skip(f"nothing can be sealed here: {available().sentence}")
