@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from acclimate.answered import answered_in
 from acclimate.artifacts import RECORD, RUN
 from acclimate.engines.hub import hub_name, model_folder
 from acclimate.engines.spec import spec_of
@@ -79,7 +80,9 @@ class Filled:
 
 def unscored(recipe: Recipe, homes: Mapping[str, Path], store: ImageStore) -> ReportInputs:
     """Return what a card can show of a run that was trained and not reported: its rooms and environment."""
-    return report_inputs(homes, store, keep=recipe.compose.keep, n_examples=0, limit=recipe.limit)
+    return report_inputs(
+        homes, store, answered_in(homes), keep=recipe.compose.keep, n_examples=0, limit=recipe.limit
+    )
 
 
 def write_cards(run: Filled, root: Path) -> Cards:

@@ -102,7 +102,7 @@ class Publishing:
             )
         return cls(model, data, checked_licence(licence))
 
-    def send(self, line: Any, homes: Mapping[str, Path]) -> None:  # noqa: ANN401
+    def send(self, line: Any, homes: Mapping[str, Path]) -> None:  # noqa: ANN401 - a Line, imported late
         """Send what was asked for and say where it is.
 
         Raises:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from acclimate import artifacts
+from acclimate.answered import Answered
 from acclimate.beside import looks_of
-from acclimate.errors import RecipeError
 from acclimate.evaluate.conditions import covers_all
 from acclimate.files import ImageStore, read_json, read_records
-from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Rejection, Score
+from acclimate.records import Conversation, ImageCaption, Item, JudgedTriplet, Label, Rejection
 from acclimate.report.inputs import (
-    Audit,
     BenchmarkFacts,
     Cost,
     Example,
@@ -27,13 +26,12 @@ from acclimate.train.stage import LossRow
 def report_inputs(
     homes: Mapping[str, Path],
     store: ImageStore,
+    answered: Answered,
     *,
     keep: Collection[Label],
     n_examples: int,
     limit: int | None,
     general: Collection[str] = (),
-    audits: Sequence[Audit] = (),
-    notes: Sequence[str] = (),
 ) -> ReportInputs:
     """Gather everything the report shows.
 
@@ -41,31 +39,17 @@ def report_inputs(
         homes: the finished artifacts of a whole line, by step.
         keep: verdicts whose triplets are trained on.
         general: names of the benchmarks of general skills.
-
-    Raises:
-        RecipeError: one of these is no benchmark of the run.
     """
-    asked: Any = read_json(homes["items"] / "benchmarks.json") if "items" in homes else {}
+    asked = answered.asked
     facts = tuple(
         BenchmarkFacts(**{**each, "is_general": each["name"] in general}) for each in asked.get("facts", ())
     )
-    unknown = sorted(set(general) - {each.name for each in facts})
-    if unknown:
-        raise RecipeError(
-            f"report.general names {unknown[0]!r}, which this run did not ask; it asked "
-            f"{', '.join(each.name for each in facts) or 'nothing'}."
-        )
-    scores = [
-        score
-        for name, home in homes.items()
-        if name.startswith("evaluate-")
-        for score in read_records(home / "scores.parquet", Score)
-    ]
-    reliance, robustness = looks_of(homes, facts, scores) if scores else ((), ())
+    reliance, robustness = looks_of(homes, facts, answered)
+    whole = {each for each in {one.condition for one in answered.scores} if covers_all(each)}
     trainings = [homes[name] for name in ("train-captions", "train") if name in homes]
     losses = [row for home in trainings for row in read_records(home / "losses.parquet", LossRow)]
     return ReportInputs(
-        scores=tuple(each for each in scores if covers_all(each.condition)),
+        scores=tuple(each for each in answered.scores if each.condition in whole),
         benchmarks=facts,
         reliance=reliance,
         robustness=robustness,
@@ -81,8 +65,7 @@ def report_inputs(
         ),
         environment=_environment(homes["train"]),
         checkpoint=str(homes["train"] / "checkpoint"),
-        audits=tuple(audits),
-        notes=(*_overlap_notes(homes), *notes),
+        notes=tuple(_overlap_notes(homes, answered.items)),
         sums={
             name: tuple((str(row), str(scorer), float(factor)) for row, scorer, factor in terms)
             for name, terms in asked.get("sums", {}).items()
@@ -128,13 +111,13 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def _overlap_notes(homes: Mapping[str, Path]) -> Iterator[str]:
+def _overlap_notes(homes: Mapping[str, Path], items: Sequence[Item]) -> Iterator[str]:
     """Say how many benchmark pictures also occur in training, by content."""
-    if "items" not in homes:
+    if not items:
         return
     trained = _trained_pictures(homes)
     by_name: dict[str, set[str]] = {}
-    for item in read_records(homes["items"] / "items.parquet", Item):
+    for item in items:
         if item.image is not None:
             by_name.setdefault(item.benchmark, set()).add(item.image.sha256)
     for name, images in sorted(by_name.items()):

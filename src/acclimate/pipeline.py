@@ -23,6 +23,7 @@ from acclimate.engines.protocol import Engine
 from acclimate.engines.spec import EngineExecution, require_scores
 from acclimate.engines.spending import Accounts
 from acclimate.errors import RecipeError, UsageError
+from acclimate.evaluate import heldout
 from acclimate.evaluate.catalogue import locate
 from acclimate.evaluate.load import Benchmark, load_benchmark
 from acclimate.evaluate.stage import EvaluateConfig
@@ -125,6 +126,7 @@ class Line:
             raise RecipeError("The recipe names no data; add `ingest` or `conversations`.")
         if recipe.evaluate.benchmarks and "items" not in own:
             own["items"] = items_step(self.benchmarks(), recipe.evaluate)
+        self._check_general()
         asked = recipe.evaluate, recipe.synthesize.execution, place
         marker = self.marker()
         if "items" in own:
@@ -148,6 +150,21 @@ class Line:
             self.scored["evaluate-adapted"] = "adapted", trained
             own["evaluate-adapted"] = evaluation_step("adapted", own["items"], trained, *asked, judge=marker)
             self._further(own["items"], asked, marker)
+
+    def _check_general(self) -> None:
+        """Refuse names of general benchmarks that are not asked, before anything is run.
+
+        Raises:
+            RecipeError: one is not.
+        """
+        own = [name for each in self.benchmarks() for name in each.n_rows_by_benchmark]
+        asked = own or [heldout.CAPTIONS, heldout.TASKS]
+        unknown = [name for name in self.recipe.report.general if name not in asked]
+        if unknown:
+            raise RecipeError(
+                f"report.general names {unknown[0]!r}, which this run does not ask; it asks "
+                f"{', '.join(asked)}."
+            )
 
     def _further(
         self, items: Step, asked: tuple[EvaluateConfig, EngineExecution, Place], marker: Model | None

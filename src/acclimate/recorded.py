@@ -7,16 +7,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from acclimate.answered import answered_in
 from acclimate.artifacts import RECORD, RUN
 from acclimate.claimed import written_before
 from acclimate.errors import ArtifactError
-from acclimate.evaluate.stage import primary_by_benchmark
-from acclimate.files import ImageStore, read_json, read_records, sha256_file, write_json, write_text
+from acclimate.files import ImageStore, read_json, sha256_file, write_json, write_text
 from acclimate.gathered import report_inputs
 from acclimate.origin import ORIGIN, RECIPE, Origin, relative, write_proofs
 from acclimate.provenance import code_digest, limits_of, provenance_of, seeds_of
 from acclimate.recipe import Recipe, recipe_text
-from acclimate.records import Item, Measurement, Prediction, Score
+from acclimate.records import Measurement, Score
 from acclimate.report.columns import PAPER
 from acclimate.report.evidence import corrections
 from acclimate.report.evidence.assemble import (
@@ -44,7 +44,7 @@ from acclimate.report.inputs import AblationArm, Baseline, ReportInputs
 from acclimate.report.proved import FOLDER as PROOFS
 from acclimate.report.proved import Stated
 from acclimate.report.quality_tables import quality_from
-from acclimate.report.side_by_side import SideBySide, side_by_side
+from acclimate.report.side_by_side import side_by_side
 from acclimate.report.stage import report_measurements, write_report
 from acclimate.report.tested import Judged, judged
 
@@ -124,24 +124,33 @@ def inputs_of(
     Raises:
         ArtifactError: the claims' own record is broken.
     """
+    answered = answered_in(homes)
     found = report_inputs(
         homes,
         store,
+        answered,
         keep=recipe.compose.keep,
         n_examples=recipe.report.n_examples,
         limit=recipe.limit,
         general=recipe.report.general,
-        audits=origin.audits,
-        notes=origin.notes,
     )
     task_types, quality = ({}, ()) if origin.quality is None else quality_from(origin.quality)
     further, published = recipe.evaluate.further, recipe.report.published
     claims = recipe.report.claims
     scored = homes.get("evaluate-adapted")
     model = "" if scored is None else str(read_json(scored / RECORD)["fingerprint"])
-    beside = _side_by_side(recipe, homes, found.scores)
+    beside = side_by_side(
+        answered.items,
+        answered.predictions,
+        found.scores,
+        answered.primary,
+        n_most=recipe.report.n_answers,
+        seed=recipe.report.seed,
+    )
     return replace(
         found,
+        audits=origin.audits,
+        notes=(*found.notes, *origin.notes),
         answers=beside.answers,
         n_answers=beside.n_answers,
         pictures={name: store.read(ref) for name, ref in beside.images.items()},
@@ -167,23 +176,6 @@ def _official(scores: Iterable[Score]) -> dict[str, tuple[str, ...]]:
         name: tuple(sorted(scorer for other, scorer in found if other == name))
         for name in dict(sorted(found))
     }
-
-
-def _side_by_side(recipe: Recipe, homes: Mapping[str, Path], scores: Sequence[Score]) -> SideBySide:
-    """Return a sample of questions with every model's answers."""
-    scored = [home for step, home in homes.items() if step.startswith("evaluate-")]
-    if "items" not in homes or not scored:
-        return SideBySide((), 0, {})
-    items = list(read_records(homes["items"] / "items.parquet", Item))
-    asked: Any = read_json(homes["items"] / "benchmarks.json")
-    return side_by_side(
-        items,
-        (each for home in scored for each in read_records(home / "predictions.parquet", Prediction)),
-        scores,
-        primary_by_benchmark(items, asked.get("scorers")),
-        n_most=recipe.report.n_answers,
-        seed=recipe.report.seed,
-    )
 
 
 def attached_to(folder: Path) -> list[Attachment]:
